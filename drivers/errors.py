@@ -1,0 +1,198 @@
+"""The one tree of errors that everything in picobridge raises.
+
+Each error says in plain words what happened (`message`), on which device and during which operation, what was sent and
+received, and what to do (`hint`). `to_dict` and `from_dict` carry an error over MQTT, so that a client re-raises the class
+that the driver raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+
+class PicobridgeError(Exception):
+    """Root of the tree. `detail` holds what only some errors have (a code, a position), as JSON values."""
+
+    default_hint: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str = "",
+        operation: str = "",
+        sent: bytes = b"",
+        received: bytes = b"",
+        hint: str = "",
+        **detail: Any,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.device = device
+        self.operation = operation
+        self.sent = sent
+        self.received = received
+        self.hint = hint or self.default_hint
+        self.detail = detail
+
+    def annotate(self, *, device: str, operation: str, sent: bytes = b"", received: bytes = b"") -> None:
+        """Fill in what a lower level could not know; what is already said stays."""
+        self.device = self.device or device
+        self.operation = self.operation or operation
+        self.sent = self.sent or sent
+        self.received = self.received or received
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (self.device, self.operation) if part)
+        text = f"{where}: {self.message}" if where else self.message
+        if self.sent or self.received:
+            text += f" (sent {_shorten(self.sent)}, received {_shorten(self.received)})"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "error": type(self).__name__,
+            "message": self.message,
+            "device": self.device,
+            "operation": self.operation,
+            "sent": self.sent.hex(" "),
+            "received": self.received.hex(" "),
+            "hint": self.hint,
+            "detail": self.detail,
+        }
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> PicobridgeError:
+        """The same class again; a class that this version does not know becomes a plain `PicobridgeError`."""
+        classes = {cls.__name__: cls for cls in _tree(PicobridgeError)}
+        cls = classes.get(str(fields.get("error", "")), PicobridgeError)
+        return cls(
+            str(fields.get("message", "unknown error")),
+            device=str(fields.get("device", "")),
+            operation=str(fields.get("operation", "")),
+            sent=bytes.fromhex(fields.get("sent", "")),
+            received=bytes.fromhex(fields.get("received", "")),
+            hint=str(fields.get("hint", "")),
+            **dict(fields.get("detail", {})),
+        )
+
+
+def _tree(cls: type[PicobridgeError]) -> Iterator[type[PicobridgeError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _tree(child)
+
+
+def _shorten(data: bytes, limit: int = 80) -> str:
+    return repr(data) if len(data) <= limit else f"{data[:limit]!r} and {len(data) - limit} more bytes"
+
+
+# --- what the user asked for ---------------------------------------------------------------------------------------
+
+
+class InvalidValue(PicobridgeError, ValueError):
+    """A value is of the wrong kind or out of bounds. Nothing was sent. The message names field, value, what is accepted."""
+
+
+class ConfigurationError(InvalidValue):
+    """A configuration file is wrong; the message names file, key, value and what is accepted."""
+
+
+class Unsupported(PicobridgeError):
+    """The device cannot do this. Nothing was sent."""
+
+
+class Refused(PicobridgeError):
+    """The act is possible but was refused, with the reason. Nothing moved and nothing was energised."""
+
+
+class Busy(Refused):
+    """The device or the run is already doing something that excludes this."""
+
+
+# --- the wire ------------------------------------------------------------------------------------------------------
+
+
+class LinkError(PicobridgeError):
+    """Something is wrong between the host and the device."""
+
+
+class DeviceLost(LinkError):
+    """The wire is gone: unplugged, switched off, connection closed or refused."""
+
+    default_hint = "Check the cable and the power; picobridge reconnects by itself when the device is back."
+
+
+class PortBusy(LinkError):
+    """Another program holds the port."""
+
+    default_hint = "Close the other program that has the port open (lsof and fuser name it)."
+
+
+class PermissionDenied(LinkError):
+    """The operating system does not let us open the port."""
+
+    default_hint = (
+        "Install the udev rules from udev/, or add the user to the groups dialout and plugdev and log in again."
+    )
+
+
+class DeviceTimeout(LinkError, TimeoutError):
+    """No complete reply before the deadline. The link re-synchronises before the next exchange."""
+
+    default_hint = "Is the device switched on, and are address and baud rate right?"
+
+
+class ProtocolError(LinkError):
+    """Bytes arrived that are not what the protocol allows here. The link re-synchronises before the next exchange."""
+
+
+class ChecksumError(ProtocolError):
+    """A frame's checksum is wrong."""
+
+
+class OutOfSync(LinkError):
+    """Request and reply could not be paired again."""
+
+    default_hint = (
+        "Another program may be talking to the device, or it streams by itself; power-cycle it if this stays."
+    )
+
+
+class WrongDevice(LinkError):
+    """A device answered, but not the one that the configuration names. It gets no command."""
+
+
+# --- the device ----------------------------------------------------------------------------------------------------
+
+
+class DeviceError(PicobridgeError):
+    """The device answered with an error of its own; `detail["code"]` is its number, the message its meaning."""
+
+
+class MoveFailed(PicobridgeError):
+    """A move ended elsewhere than at its target; `detail["position"]` is where (None if not known)."""
+
+
+class CellNotOff(PicobridgeError):
+    """The cell could not be proven disconnected."""
+
+    default_hint = "Disconnect the cell by hand, now."
+
+
+class RunFailed(PicobridgeError):
+    """A run ended by a fault; the message says which."""
+
+
+# --- the bridge ----------------------------------------------------------------------------------------------------
+
+
+class BridgeUnreachable(PicobridgeError):
+    """The broker cannot be reached, or no daemon answers on it."""
+
+    default_hint = "Is `picobridge run` going, and do the broker's address and the prefix agree?"
+
+
+class RequestExpired(PicobridgeError):
+    """A request reached the daemon too late, twice, or retained; it was not executed."""

@@ -1,0 +1,109 @@
+"""What every device has: a wire, options, an identity, a life between `connect` and `close`."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import DeviceLost
+from ..transports import Transport, open_transport
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answered. `serial` is empty where the device does not tell (or where every unit tells the same)."""
+
+    make: str
+    model: str
+    serial: str = ""
+    firmware: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Base of each driver's options. Fields are made with `option`."""
+
+
+def option(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", **field: Any) -> Any:
+    """A field of a driver's options. With a `unit` the value is in that SI unit and text such as "30 nm" is accepted."""
+    metadata = {"help": help, "unit": unit}
+    return dataclasses.field(default=default, metadata=metadata, **field)
+
+
+class Device(ABC):
+    """Base of the interfaces; drivers derive from one of them.
+
+    `address` is text, or a transport that is not open yet. `name` is what errors call the device. `clock` is what the
+    driver waits by; a simulated instrument brings its own.
+
+    `async with Driver("serial:/dev/ttyUSB0") as device:` connects, and on leaving makes safe and closes.
+    """
+
+    interface: ClassVar[str]
+    options_type: ClassVar[type[Options]] = Options
+    #: parameters of the address that this device's wire needs unless the address says otherwise (e.g. {"baud": "9600"})
+    wire_defaults: ClassVar[dict[str, dict[str, str]]] = {}
+
+    def __init__(
+        self,
+        address: str | Transport,
+        options: Options | None = None,
+        *,
+        name: str = "",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if isinstance(address, str):
+            address = open_transport(address, self.wire_defaults)
+        self.transport = address
+        self.options = self.options_type() if options is None else options
+        self.name = name or type(self).__name__
+        self.clock = clock
+        self.identity: Identity | None = None
+
+    async def connect(self) -> Identity:
+        """Open the wire, prove that request and reply are paired, identify, and make safe: source off, nothing moving.
+
+        Safe to call again after `DeviceLost`. Raises `LinkError`s, `WrongDevice` among them.
+        """
+        try:
+            self.identity = await self._connect()
+        except BaseException:
+            await self.transport.close()
+            raise
+        return self.identity
+
+    async def close(self) -> None:
+        """Make safe as far as the wire allows, then close it. Raises `CellNotOff` if the source could not be proven off."""
+        if not self.transport.is_open:
+            return
+        try:
+            await self.make_safe()
+        finally:
+            await self.transport.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
+        """Call `callback` once when the wire is noticed to be gone although nobody was reading."""
+        self.transport.on_lost(callback)
+
+    @abstractmethod
+    async def _connect(self) -> Identity:
+        """Open the link, identify, make safe."""
+
+    @abstractmethod
+    async def identify(self) -> Identity:
+        """Ask the device who it is. Harmless: also used as the heart-beat of an idle device."""
+
+    @abstractmethod
+    async def make_safe(self) -> None:
+        """Less energy and no motion: source off and verified, motion stopped. Never a retract, home or tilt."""

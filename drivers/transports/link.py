@@ -1,0 +1,206 @@
+"""Request and reply kept in pairs over any transport.
+
+All exchanges with a device go through `Link.transaction`, one at a time. If one fails in any way but by the device's own
+well-formed answer (time-out, short or broken frame, cancellation), the link is dirty: before the next transaction it is
+drained until quiet, and the driver's `synchronise` must prove with a harmless query that request and reply are paired
+again. So a late reply can never be taken for the answer to a later question. Nothing is ever sent twice by this class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from ..errors import (
+    DeviceError,
+    DeviceLost,
+    DeviceTimeout,
+    InvalidValue,
+    LinkError,
+    OutOfSync,
+    PicobridgeError,
+    ProtocolError,
+    Unsupported,
+)
+from .base import Transport
+
+#: Errors that are raised after a complete, well-formed reply, or before anything was sent: the pairing still holds.
+_PAIRED = (DeviceError, InvalidValue, Unsupported)
+
+
+class Conversation:
+    """The bytes of one transaction. Remembers what went out and came in, for the errors."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.sent = b""
+        self.received = b""
+
+    async def send(self, data: bytes, timeout_s: float = 2.0) -> None:
+        """Raises `DeviceLost`, `DeviceTimeout`."""
+        self.sent = data
+        self.received = b""
+        await self._link.transport.write(data, timeout_s)
+
+    async def read_until(self, terminator: bytes, timeout_s: float, limit: int = 1 << 20) -> bytes:
+        """One frame without its terminator. `timeout_s` bounds the whole frame.
+
+        Raises `DeviceTimeout`, `DeviceLost`, and `ProtocolError` if `limit` bytes pass without a terminator.
+        """
+        buffer = self._link.buffer
+        deadline = _Deadline(timeout_s)
+        searched = 0
+        while (end := buffer.find(terminator, searched)) < 0:
+            searched = max(0, len(buffer) - len(terminator) + 1)
+            if len(buffer) > limit:
+                raise ProtocolError(f"{len(buffer)} bytes without the end of a line", received=bytes(buffer[:64]))
+            await self._fill(deadline)
+        frame = bytes(buffer[:end])
+        del buffer[: end + len(terminator)]
+        self.received += frame + terminator
+        return frame
+
+    async def read_exactly(self, count: int, timeout_s: float) -> bytes:
+        """`count` bytes. Raises `DeviceTimeout` (saying how many came), `DeviceLost`."""
+        buffer = self._link.buffer
+        deadline = _Deadline(timeout_s)
+        while len(buffer) < count:
+            await self._fill(deadline)
+        data = bytes(buffer[:count])
+        del buffer[:count]
+        self.received += data
+        return data
+
+    async def read_some(self, timeout_s: float) -> bytes:
+        """Everything that has arrived, at least one byte (on a packet wire: one packet)."""
+        buffer = self._link.buffer
+        if not buffer:
+            await self._fill(_Deadline(timeout_s))
+        data = bytes(buffer)
+        buffer.clear()
+        self.received = data
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was read too far; the next read sees it first."""
+        self._link.buffer[:0] = data
+
+    async def drain(self, quiet_s: float) -> bytes:
+        """Discard everything until the wire has been quiet for `quiet_s`."""
+        discarded = bytes(self._link.buffer)
+        self._link.buffer.clear()
+        return discarded + await self._link.transport.drain(quiet_s)
+
+    async def _fill(self, deadline: _Deadline) -> None:
+        try:
+            self._link.buffer.extend(await self._link.transport.read(deadline.remaining()))
+        except DeviceTimeout as error:
+            self.received += bytes(self._link.buffer)
+            if self._link.buffer:
+                error.message += f", only {len(self._link.buffer)} bytes of it"
+            raise
+
+
+class Link:
+    """One device's conversation partner. `name` is the device's, for errors.
+
+    `synchronise` gets a conversation on a drained link and must return only if a query of its own was answered as it
+    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained: longer than the device takes
+    for its slowest late reply that could still come.
+    """
+
+    ATTEMPTS = 3
+
+    def __init__(
+        self,
+        transport: Transport,
+        synchronise: Callable[[Conversation], Awaitable[None]],
+        *,
+        name: str,
+        quiet_s: float = 0.1,
+    ) -> None:
+        self.transport = transport
+        self.name = name
+        self.buffer = bytearray()
+        self.dirty = True
+        self._synchronise = synchronise
+        self._quiet_s = quiet_s
+        self._lock = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._lock.locked()
+
+    async def open(self) -> None:
+        """Open the wire and prove that the device answers in step."""
+        await self.transport.open()
+        self.buffer.clear()
+        self.dirty = True
+        async with self.transaction("synchronise"):
+            pass
+
+    async def close(self) -> None:
+        await self.transport.close()
+
+    @asynccontextmanager
+    async def transaction(self, operation: str) -> AsyncIterator[Conversation]:
+        """The wire for oneself, in step. Errors leave it annotated with device, operation, bytes sent and received."""
+        async with self._lock:
+            conversation = Conversation(self)
+            try:
+                if self.dirty:
+                    await self._resynchronise(operation)
+                self.dirty = True
+                yield conversation
+                self.dirty = False
+            except _PAIRED as error:
+                self.dirty = False
+                self._annotate(error, operation, conversation)
+                raise
+            except PicobridgeError as error:
+                self._annotate(error, operation, conversation)
+                raise
+
+    async def urgent(self, data: bytes) -> None:
+        """Send without waiting for the transaction under way: only for what the device accepts in the middle of one."""
+        await self.transport.write(data)
+
+    def _annotate(self, error: PicobridgeError, operation: str, conversation: Conversation) -> None:
+        error.annotate(device=self.name, operation=operation, sent=conversation.sent, received=conversation.received)
+
+    async def _resynchronise(self, operation: str) -> None:
+        failure: LinkError | None = None
+        for _ in range(self.ATTEMPTS):
+            conversation = Conversation(self)
+            await conversation.drain(self._quiet_s)
+            try:
+                await self._synchronise(conversation)
+            except DeviceLost:
+                raise
+            except LinkError as error:
+                failure = error
+                self._annotate(error, operation, conversation)
+            else:
+                self.dirty = False
+                return
+        assert failure is not None
+        if isinstance(failure, DeviceTimeout):
+            raise failure
+        raise OutOfSync(
+            f"request and reply could not be paired again: {failure.message}",
+            sent=failure.sent,
+            received=failure.received,
+        ) from failure
+
+
+class _Deadline:
+    """Real time, whatever clock the driver waits by: a dead simulator must time out too."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + timeout_s
+
+    def remaining(self) -> float:
+        return max(0.0, self._end - self._loop.time())
