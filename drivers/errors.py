@@ -1,8 +1,8 @@
 """The one tree of errors that everything in picobridge raises.
 
-Each error says in plain words what happened (`message`), on which device and during which operation, what was sent and
-received, and what to do (`hint`). `to_dict` and `from_dict` carry an error over MQTT, so that a client re-raises the class
-that the driver raised.
+Each error says in plain words what happened (`message`), on which device and during which operation, what was sent
+and received, and what to do (`hint`). `to_dict` and `from_dict` carry an error over MQTT, so that a client re-raises
+the class that the driver raised.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _shorten(data: bytes, limit: int = 80) -> str:
 
 
 class InvalidValue(PicobridgeError, ValueError):
-    """A value is of the wrong kind or out of bounds. Nothing was sent. The message names field, value, what is accepted."""
+    """A value is of the wrong kind or out of bounds, and nothing was sent. Names field, value and what is accepted."""
 
 
 class ConfigurationError(InvalidValue):

@@ -25,8 +25,8 @@ _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$"
 def quantity(value: Any, unit: str, *, field: str = "value") -> float:
     """`value` in `unit` (such as "A", "m", "deg", "A/m**2", "s", "1").
 
-    A plain number (or text without a unit) is taken to be in `unit` already. Raises `InvalidValue` naming the field, the
-    value and an example of what is accepted; infinities and NaN are refused.
+    A plain number (or text without a unit) is taken to be in `unit` already. Raises `InvalidValue` naming the field,
+    the value and an example of what is accepted; infinities and NaN are refused.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _refusal(field, value, unit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,10 @@ IMPEDANCE_COLUMNS = (TIME, FREQUENCY, Z_REAL, Z_IMAG, FLAGS)
 class SampleBlock:
     """Consecutive samples of one stream.
 
-    `data[name]` has shape `(n,)` for every column. `first_index` is the index of the first sample in the stream; the next
-    block starts at `next_index`. `start_time_ns` is the UTC instant at which the column `time_s` is zero. `end` is set on
-    the last block of a technique (which may be empty) and says why it ended. `attributes` holds what does not change
-    within a block (range, technique), as JSON values.
+    `data[name]` has shape `(n,)` for every column. `first_index` is the index of the first sample in the stream; the
+    next block starts at `next_index`. `start_time_ns` is the UTC instant at which the column `time_s` is zero. `end` is
+    set on the last block of a technique (which may be empty) and says why it ended. `attributes` holds what does not
+    change within a block (range, technique), as JSON values.
     """
 
     stream: str
@@ -142,7 +143,7 @@ class SampleBlock:
         if not blocks:
             raise InvalidValue("no blocks to put together")
         first, last = blocks[0], blocks[-1]
-        for left, right in zip(blocks, blocks[1:], strict=False):
+        for left, right in pairwise(blocks):
             if right.columns != first.columns or right.first_index != left.next_index:
                 raise InvalidValue(f"block at index {right.first_index} does not follow index {left.next_index}")
         data = {c.name: np.concatenate([b.data[c.name] for b in blocks]) for c in first.columns}

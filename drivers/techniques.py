@@ -1,7 +1,7 @@
 """What a potentiostat can be asked to do, as frozen values. SI units; positive current charges the cell.
 
-Limits are part of a technique and end it normally (`EndReason`). They are checked by the host for every device; where the
-device can hold them itself its own come on top.
+Limits are part of a technique and end it normally (`EndReason`). They are checked by the host for every device; where
+the device can hold them itself its own come on top.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCircuit(_Timed):
-    """Voltage with no current through the cell (some devices can only do this as a source of zero amperes: `notes`)."""
+    """Voltage with no current through the cell (some devices can do this only as a source of 0 A: `notes`)."""
 
     name: ClassVar[str] = "open_circuit"
 
@@ -51,8 +51,8 @@ class OpenCircuit(_Timed):
 class Galvanostatic(_Timed):
     """Constant current, until a limit.
 
-    `voltage_min_v` ends it only when discharging or resting below it, `voltage_max_v` only above it; both are checked on
-    every sample whatever the sign of the current. `charge_limit_c` is in coulombs, unsigned, counted from the start.
+    `voltage_max_v` ends a charge (current >= 0), `voltage_min_v` a discharge (current <= 0): a cell that is discharged
+    may begin its charge below the window. `charge_limit_c` is in coulombs, unsigned, counted from the start.
     """
 
     name: ClassVar[str] = "galvanostatic"

@@ -1,7 +1,7 @@
 """What every simulated instrument is: a device apart from its wire.
 
-An instrument gets bytes as the wire cuts them and sends bytes when it likes; it knows nothing of ptys, sockets or USB. Time
-passes on its own timeline of the world. A wire (`mocks.wires`) carries the bytes; faults are injected between the two.
+An instrument gets bytes as the wire cuts them and sends bytes when it likes; it knows nothing of ptys, sockets or USB.
+Time passes on its own timeline of the world. A wire (`mocks.wires`) carries the bytes; faults are injected between.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class Port(Protocol):
     """Where an instrument's bytes go."""
 
     def send(self, data: bytes) -> None:
-        """Queue bytes (on a packet wire: one packet) for the client; lost if no client is there, as on a real cable."""
+        """Queue bytes (on a packet wire: one packet) for the client; lost if none is there, as on a real cable."""
 
 
 class Instrument(ABC):
-    """Base of the mocks. `name` is the instrument's in the world (its timeline and its noise are found by it).
+    """Base of the mocks. `name` is the instrument's in the world: its timeline and noise are found by it.
 
-    Subclasses keep their state in attributes set by `reset`, which is also what a power cycle does to the volatile ones.
+    Subclasses keep their state in attributes set by `reset`, which is what a power cycle does to the volatile ones.
     """
 
     #: the wire on which `picobridge mock` serves it unless asked otherwise: "pty", "tcp" or "usb"
@@ -51,10 +51,10 @@ class Instrument(ABC):
     def reset(self) -> None:
         """Power-on state: volatile settings lost, relays as they are without power, nothing half received."""
 
-    def client_connected(self) -> None:
+    def client_connected(self) -> None:  # noqa: B027 - most instruments do not notice
         """A client opened the wire (only some instruments notice)."""
 
-    def client_gone(self) -> None:
+    def client_gone(self) -> None:  # noqa: B027 - most instruments do not notice
         """The client closed the wire. Most instruments do not notice and go on, which is the danger."""
 
     def power_cycle(self) -> None:

@@ -29,7 +29,7 @@ class Options:
 
 
 def option(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", **field: Any) -> Any:
-    """A field of a driver's options. With a `unit` the value is in that SI unit and text such as "30 nm" is accepted."""
+    """A field of a driver's options. With a `unit` the value is in that SI unit; text such as "30 nm" is accepted."""
     metadata = {"help": help, "unit": unit}
     return dataclasses.field(default=default, metadata=metadata, **field)
 
@@ -77,7 +77,7 @@ class Device(ABC):
         return self.identity
 
     async def close(self) -> None:
-        """Make safe as far as the wire allows, then close it. Raises `CellNotOff` if the source could not be proven off."""
+        """Make safe as far as the wire allows, then close it. Raises `CellNotOff` if the source was not proven off."""
         if not self.transport.is_open:
             return
         try:

@@ -31,12 +31,14 @@ class Feedthrough(Device):
 
     @abstractmethod
     async def route(self) -> str:
-        """The route that is closed, read from the device. Raises `DeviceError` if the relays form none of the routes."""
+        """The route that is closed, read from the device. Raises `DeviceError` if the relays form no route."""
 
     @abstractmethod
     async def select(self, route: str) -> str:
-        """Open everything, read back, wait, close `route`, read back. Returns the route. Raises `InvalidValue` for an
-        unknown one, `DeviceError` if the read-back disagrees (relays are then opened)."""
+        """Open everything, read back, wait, close `route`, read back. Returns the route.
+
+        Raises `InvalidValue` for an unknown one, `DeviceError` if the read-back disagrees (relays are then opened).
+        """
 
     async def make_safe(self) -> None:
         """Hold: opening a relay under current can be the harmful act."""

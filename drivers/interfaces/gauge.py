@@ -22,7 +22,7 @@ class GaugeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """`pressure_pa` is NaN unless the gauge gave a number; `valid` is true only for status ok and a finite number > 0."""
+    """`pressure_pa` is NaN unless the gauge gave a number; `valid` only for status ok and a finite number > 0."""
 
     pressure_pa: float
     valid: bool

@@ -11,7 +11,7 @@ from .device import Device
 
 @dataclass(frozen=True, slots=True)
 class ManipulatorPosition:
-    """Metres, in the manipulator's own axes. `closed_loop` false: counted steps times a nominal step, which slips."""
+    """Metres, in the manipulator's own axes. `closed_loop` false: counted steps times a nominal step, which slip."""
 
     x_m: float
     y_m: float
@@ -21,7 +21,7 @@ class ManipulatorPosition:
 
 @dataclass(frozen=True, slots=True)
 class ManipulatorCapabilities:
-    """`limits`: axis name (as in `ManipulatorPosition`) to (lowest, highest) in metres. `resolution_m`: smallest step."""
+    """`limits`: axis name (as in `ManipulatorPosition`) to (lowest, highest), metres. `resolution_m`: smallest step."""
 
     limits: dict[str, tuple[float, float]]
     resolution_m: float
@@ -48,8 +48,8 @@ class Manipulator(Device):
     ) -> ManipulatorPosition:
         """Absolute move of the axes given; the others stay. Returns the position reached.
 
-        Raises `InvalidValue` (outside the limits, nothing sent), `MoveFailed` (ended elsewhere, or stopped), `DeviceError`,
-        `LinkError`s. Never repeated automatically.
+        Raises `InvalidValue` (outside the limits, nothing sent), `MoveFailed` (ended elsewhere, or stopped),
+        `DeviceError`, `LinkError`s. Never repeated automatically.
         """
 
     @abstractmethod

@@ -17,8 +17,8 @@ from .device import Device
 class CurrentRange:
     """One current range. All in amperes, as the maker specifies them; None where the maker says nothing.
 
-    The accuracy of a measured current I is `gain_error * |I| + offset_error_a` (1 year); of a sourced one the same with the
-    `source_` figures. `resolution_a` is one count of the converter.
+    The accuracy of a measured current I is `gain_error * |I| + offset_error_a` (1 year); of a sourced one the same with
+    the `source_` figures. `resolution_a` is one count of the converter.
     """
 
     label: str

@@ -4,7 +4,7 @@
 | --- | --- |
 | `serial:/dev/ttyUSB0?baud=9600` | serial port; also `parity`, `stopbits`, `bytesize`, `xonxoff`, `rtscts` |
 | `tcp:192.168.0.7:23` | raw TCP socket |
-| `visa:TCPIP::192.168.0.5::5025::SOCKET` | VISA resource; also `?library=@py` or `?library=/path/to/libvisa.so`, `baud` for ASRL |
+| `visa:TCPIP::192.168.0.5::5025::SOCKET` | VISA resource; also `?library=@py` or a path, `baud` for ASRL |
 | `usb:104d:4000` | USB device by vendor and product; also `usb:104d:4000:SERIAL`, `?bus=`, `?address=`, `?backend=` |
 """
 

@@ -23,8 +23,8 @@ class Capture(Protocol):
 class Transport(ABC):
     """One open wire to one device. Not for concurrent use by two tasks: that is what `Link` is for.
 
-    `packets` says whether the wire has boundaries: if true, `read` returns exactly one packet or message as the device sent
-    it, and one `write` is one packet; if false it is a stream of bytes and `read` returns whatever has arrived.
+    `packets` says whether the wire has boundaries: if true, `read` returns exactly one packet or message as the device
+    sent it, and one `write` is one packet; if false it is a stream of bytes and `read` returns whatever has arrived.
     """
 
     packets: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class Transport(ABC):
     async def open(self) -> None:
         """Open the wire; no-op if open.
 
-        Raises `DeviceLost` (not there), `PortBusy`, `PermissionDenied`, `InvalidValue` (the address names nothing usable).
+        Raises `DeviceLost` (not there), `PortBusy`, `PermissionDenied`, `InvalidValue` (the address is not usable).
         """
         if not self._open:
             await self._do_open()
@@ -73,7 +73,7 @@ class Transport(ABC):
         return data
 
     async def drain(self, quiet_s: float, limit_s: float = 2.0) -> bytes:
-        """Read and discard until nothing has arrived for `quiet_s` (for at most `limit_s`); returns what was discarded."""
+        """Read and discard until nothing has come for `quiet_s` (for at most `limit_s`); returns what was discarded."""
         discarded = bytearray()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s

@@ -1,9 +1,10 @@
 """Request and reply kept in pairs over any transport.
 
-All exchanges with a device go through `Link.transaction`, one at a time. If one fails in any way but by the device's own
-well-formed answer (time-out, short or broken frame, cancellation), the link is dirty: before the next transaction it is
-drained until quiet, and the driver's `synchronise` must prove with a harmless query that request and reply are paired
-again. So a late reply can never be taken for the answer to a later question. Nothing is ever sent twice by this class.
+All exchanges with a device go through `Link.transaction`, one at a time. If one fails in any way but by the device's
+own well-formed answer (time-out, short or broken frame, cancellation), the link is dirty: before the next transaction
+it is drained until quiet, and the driver's `synchronise` must prove with a harmless query that request and reply are
+paired again. So a late reply can never be taken for the answer to a later question. Nothing is ever sent twice by this
+class.
 """
 
 from __future__ import annotations
@@ -106,8 +107,7 @@ class Link:
     """One device's conversation partner. `name` is the device's, for errors.
 
     `synchronise` gets a conversation on a drained link and must return only if a query of its own was answered as it
-    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained: longer than the device takes
-    for its slowest late reply that could still come.
+    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained.
     """
 
     ATTEMPTS = 3

@@ -1,9 +1,10 @@
 """Simulated time, in integer nanoseconds, one timeline an instrument.
 
-An instrument's time advances by its own work (a conversion, a move) and by what its host waits for. So what an instrument
-measures does not depend on how fast the machine is or on the order in which tasks run: same commands, same bytes. With a
-finite `speed` the work is paced, so that a person can watch; with `inf` nothing ever sleeps. With `flows` (for foreign
-programs, which wait by a clock of their own) time passes between commands too, and determinism is given up.
+An instrument's time advances by its own work (a conversion, a move) and by what its host waits for. So what an
+instrument measures does not depend on how fast the machine is or on the order in which tasks run: same commands, same
+bytes. With a finite `speed` the work is paced, so that a person can watch; with `inf` nothing ever sleeps. With `flows`
+(for foreign programs, which wait by a clock of their own) time passes between commands too, and determinism is given
+up.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+# Each target makes its own virtual environment and installs what it needs, so that it works as the first command typed.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+
+.PHONY: demo test check bench hil clean mosquitto
+
+demo: $(READY)
+	@$(BIN)/picobridge demo
+
+test: $(READY_DEV) mosquitto
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(READY_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY_DEV) mosquitto
+	$(BIN)/python -m benchmarks
+
+# RIG=lab.toml: the conformance suite against the real instruments of a configuration
+hil: $(READY_DEV)
+	@test -n "$(RIG)" || { echo "make hil RIG=lab.toml: name the configuration of your instruments"; exit 2; }
+	@$(BIN)/python -m tests.hil "$(RIG)"
+
+$(READY): pyproject.toml
+	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) .
+	@touch $@
+
+$(READY_DEV): pyproject.toml
+	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) '.[dev]'
+	@touch $(READY) $@
+
+mosquitto:
+	@./tools/have-mosquitto
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
