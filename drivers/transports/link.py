@@ -23,6 +23,7 @@ from ..errors import (
     PicobridgeError,
     ProtocolError,
     Unsupported,
+    WrongDevice,
 )
 from .base import Transport
 
@@ -119,6 +120,7 @@ class Link:
         *,
         name: str,
         quiet_s: float = 0.1,
+        speaks_when_spoken_to: bool = False,
     ) -> None:
         self.transport = transport
         self.name = name
@@ -126,6 +128,7 @@ class Link:
         self.dirty = True
         self._synchronise = synchronise
         self._quiet_s = quiet_s
+        self._speaks_when_spoken_to = speaks_when_spoken_to
         self._lock = asyncio.Lock()
 
     @property
@@ -150,6 +153,8 @@ class Link:
         async with self._lock:
             conversation = Conversation(self)
             try:
+                if self._speaks_when_spoken_to and not self.dirty:
+                    self.dirty = await self._unasked()
                 if self.dirty:
                     await self._resynchronise(operation)
                 self.dirty = True
@@ -162,6 +167,12 @@ class Link:
             except PicobridgeError as error:
                 self._annotate(error, operation, conversation)
                 raise
+
+    async def _unasked(self) -> bool:
+        """Whether something has arrived that nobody asked for; line ends do not count."""
+        stray = bytes(self.buffer) + await self.transport.drain(0.0)
+        self.buffer.clear()
+        return bool(stray.strip(b"\r\n"))
 
     async def urgent(self, data: bytes) -> None:
         """Send without waiting for the transaction under way: only for what the device accepts in the middle of one."""
@@ -186,7 +197,7 @@ class Link:
                 self.dirty = False
                 return
         assert failure is not None
-        if isinstance(failure, DeviceTimeout):
+        if isinstance(failure, DeviceTimeout | WrongDevice):
             raise failure
         raise OutOfSync(
             f"request and reply could not be paired again: {failure.message}",
