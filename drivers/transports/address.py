@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from typing import TypeVar
+from urllib.parse import parse_qsl, quote, urlencode
 
 from ..errors import InvalidValue
+
+T = TypeVar("T")
 
 KINDS = ("serial", "tcp", "visa", "usb")
 
@@ -28,7 +31,7 @@ class Address:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        query = f"?{urlencode(self.parameters, safe='/:@,')}" if self.parameters else ""
+        query = f"?{urlencode(self.parameters, safe='/:@,', quote_via=quote)}" if self.parameters else ""
         return f"{self.kind}:{self.target}{query}"
 
     @staticmethod
@@ -41,11 +44,12 @@ class Address:
                 hint="For example serial:/dev/ttyUSB0?baud=9600 or tcp:192.168.0.7:23",
             )
         target, _, query = rest.partition("?")
-        if not target:
+        try:
+            parameters = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
+        except ValueError:
+            raise InvalidValue(f"address {text!r}: {query!r} is not of the form key=value&key=value") from None
+        if not target and "serial" not in parameters:
             raise InvalidValue(f"address {text!r} names nothing after {kind}:")
-        parameters = dict(parse_qsl(query, keep_blank_values=True))
-        if query and not parameters:
-            raise InvalidValue(f"address {text!r}: {query!r} is not of the form key=value&key=value")
         return Address(kind, target, parameters)
 
     def allow(self, *names: str) -> None:
@@ -63,6 +67,14 @@ class Address:
             return int(text, 0)
         except ValueError:
             raise InvalidValue(f"address {self}: {name} is {text!r}, a whole number is needed") from None
+
+    def choice(self, name: str, values: Mapping[str, T], default: str) -> T:
+        """What `values` has for the parameter's text, in upper case."""
+        text = self.parameters.get(name, default)
+        try:
+            return values[text.upper()]
+        except KeyError:
+            raise InvalidValue(f"address {self}: {name} is {text!r}; accepted: {', '.join(values)}") from None
 
     def flag(self, name: str, default: bool = False) -> bool:
         text = self.parameters.get(name)

@@ -39,6 +39,16 @@ class Transport(ABC):
     def is_open(self) -> bool:
         return self._open
 
+    @property
+    def pending(self) -> int:
+        """Bytes that have arrived and were not read yet, as far as is known without waiting."""
+        return 0
+
+    @property
+    def mismatch_hint(self) -> str:
+        """What to check if bytes arrive that make no sense; empty if the wire has no settings that could be wrong."""
+        return ""
+
     async def open(self) -> None:
         """Open the wire; no-op if open.
 

@@ -1,0 +1,43 @@
+"""Lines of text whose end differs from maker to maker: CR, LF or CR LF."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import DeviceTimeout, ProtocolError
+from .link import Conversation
+
+_ENDS = b"\r\n"
+
+
+async def read_line(conversation: Conversation, timeout_s: float, *, rest_s: float = 1.0, limit: int = 512) -> bytes:
+    """One line without its end. Empty lines are skipped, so that the LF of a CR LF is never taken for a line of its own.
+
+    `timeout_s` bounds the wait for the first character, `rest_s` what follows it. Raises `DeviceTimeout`, `DeviceLost`, and
+    `ProtocolError` if `limit` bytes pass without an end.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    received = conversation.received
+    line = bytearray()
+    while True:
+        try:
+            chunk = await conversation.read_some(max(0.0, deadline - loop.time()))
+        except DeviceTimeout as error:
+            conversation.received = received + bytes(line)
+            if line:
+                error.message += f", only {bytes(line)!r} of a line"
+            raise
+        if not line:
+            chunk = chunk.lstrip(_ENDS)
+            if chunk:
+                deadline = loop.time() + rest_s
+        line += chunk
+        end = next((index for index, byte in enumerate(line) if byte in _ENDS), None)
+        if end is not None:
+            conversation.unread(bytes(line[end:]))
+            conversation.received = received + bytes(line[: end + 1])
+            return bytes(line[:end])
+        if len(line) > limit:
+            conversation.received = received + bytes(line)
+            raise ProtocolError(f"{len(line)} bytes without the end of a line", received=bytes(line[:64]))
