@@ -81,8 +81,9 @@ class Reply:
 def load_object(payload: bytes) -> dict[str, Any]:
     """A JSON object out of bytes that anyone may have written.
 
-    Stricter than Python's own: raises `InvalidValue` for NaN and infinities (1e999 too), the same key twice, nesting deeper
-    than `DEPTH_LIMIT`, text that is not UTF-8 or holds lone surrogates, integers beyond 64 bits, and anything but an object.
+    Stricter than Python's own: raises `InvalidValue` for NaN and infinities (1e999 too), the same key twice, nesting
+    deeper than `DEPTH_LIMIT`, text that is not UTF-8 or holds lone surrogates, integers beyond 64 bits, and all but
+    an object.
     """
     try:
         text = payload.decode("utf-8")
@@ -94,12 +95,11 @@ def load_object(payload: bytes) -> dict[str, Any]:
             parse_float=_finite,
             parse_int=_bounded,
         )
-        text_of_it = json.dumps(value, ensure_ascii=False)
-        text_of_it.encode("utf-8")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates would break whoever writes it out
     except InvalidValue:
         raise
     except UnicodeError as error:
-        raise InvalidValue(f"not UTF-8 text: {error.reason}") from error
+        raise InvalidValue(f"not UTF-8 text: {error}") from error
     except (ValueError, RecursionError) as error:
         raise InvalidValue(f"not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -110,8 +110,8 @@ def load_object(payload: bytes) -> dict[str, Any]:
 def decode_request(method: str, payload: bytes, *, defaults: Mapping[str, Any] | None = None) -> Request:
     """A request as it came; `defaults` are fields known from MQTT 5 properties that the payload may leave out.
 
-    Only its form is judged here, whether it is in time and may be answered by whoever executes it. Raises `InvalidValue`
-    naming field, value and what is accepted, and `RequestExpired` if it does not say when it expires.
+    Only its form is judged here, whether it is in time and may be answered by whoever executes it. Raises
+    `InvalidValue` naming field, value and what is accepted, and `RequestExpired` if it does not say when it expires.
     """
     if len(payload) > REQUEST_LIMIT:
         raise InvalidValue(f"the request has {len(payload)} bytes; accepted: at most {REQUEST_LIMIT}")
@@ -161,7 +161,7 @@ def _expiry(value: Any) -> float:
 
 
 def _check_depth(text: str) -> None:
-    """Before the parser recurses. Brackets inside strings count for a fresh start at each quote, so strip them first."""
+    """Before the parser recurses. Brackets inside strings do not count."""
     depth = 0
     for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
         if bracket in "[{":

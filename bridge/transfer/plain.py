@@ -1,9 +1,9 @@
 """Values of the interfaces as JSON, and back.
 
-JSON has no NaN and no infinities, and a reader that is stricter than Python's refuses a message that holds one. So NaN goes
-as `null` and an infinity as the text "Infinity" or "-Infinity"; where the type says float, they come back as what they were.
-Dataclasses become objects with their fields' names, enumerations their values, sets sorted lists, arrays lists. Floats are
-written by `repr`, the shortest text that gives the same double again.
+JSON has no NaN and no infinities, and a reader that is stricter than Python's refuses a message that holds one. So NaN
+goes as `null` and an infinity as the text "Infinity" or "-Infinity"; where the type says float, they come back as what
+they were. Dataclasses become objects with their fields' names, enumerations their values, sets sorted lists, arrays
+lists. Floats are written by `repr`, the shortest text that gives the same double again.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def to_plain(value: Any) -> Any:
 def from_plain(cls: type[T] | Any, value: Any) -> T:
     """The value of type `cls` that `to_plain` turned into `value`.
 
-    Knows the dataclasses, enumerations, tuples, sets and mappings of `drivers.interfaces`, `SampleBlock`, and unions with
-    None. Raises `InvalidValue` if `value` does not fit.
+    Knows the dataclasses, enumerations, tuples, sets and mappings of `drivers.interfaces`, `SampleBlock`, and unions
+    with None. Raises `InvalidValue` if `value` does not fit.
     """
     try:
         return typing.cast(T, _from_plain(cls, value))
@@ -136,7 +136,8 @@ def _from_plain(cls: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(cls):
         hints = typing.get_type_hints(cls)
         known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: _from_plain(hints[name], item) for name, item in value.items() if name in known})
+        make: Any = cls
+        return make(**{name: _from_plain(hints[name], item) for name, item in value.items() if name in known})
     if cls is float:
         return _to_float(value)
     if isinstance(cls, type) and issubclass(cls, Enum):
@@ -168,7 +169,7 @@ def _from_generic(origin: Any, arguments: tuple[Any, ...], value: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {_from_plain(arguments[0], key): _from_plain(arguments[1], item) for key, item in value.items()}
     if isinstance(origin, type) and issubclass(origin, Set):
-        return origin(_from_plain(arguments[0], item) for item in value)
+        return frozenset(_from_plain(arguments[0], item) for item in value)
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return [_from_plain(arguments[0], item) for item in value]
     raise TypeError(f"no way back to {origin}")

@@ -1,7 +1,7 @@
-"""The names of the topics, in one place. `docs/mqtt.md` is the contract; `<prefix>` is `picobridge/<bridge>` by default.
+"""The names of the topics, in one place. `docs/mqtt.md` is the contract; `<prefix>` is usually `picobridge/<bridge>`.
 
-Devices, bridges, clients and runs have names of 1 to 32 of `a-z 0-9 _ -`, so that no name can smuggle a level, a wildcard or
-`$` into a topic.
+Devices, bridges, clients and runs have names of 1 to 32 of `a-z 0-9 _ -`, so that no name can smuggle a level, a
+wildcard or `$` into a topic.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Topics:
         return method if topic.startswith(start) and is_name(method) else None
 
     def may_reply_to(self, topic: object) -> bool:
-        """Whether a reply may go there: only below `<prefix>/reply/`, or anyone could make the daemon publish anywhere."""
+        """Whether a reply may go there: only below `<prefix>/reply/`, or anyone could have us publish anywhere."""
         start = f"{self.prefix}/reply/"
         if not isinstance(topic, str) or not topic.startswith(start) or len(topic) > 300:
             return False

@@ -1,0 +1,254 @@
+"""Sample blocks as CBOR (RFC 8949) with typed arrays (RFC 8746), readable by any CBOR library.
+
+One block is one map:
+
+    {"v": 1, "stream": text, "first_index": uint, "start_time_ns": int, "end": text or null, "attributes": map,
+     "columns": [{"name": text, "unit": text, "data": typed array}, ...]}
+
+Typed arrays are little-endian: tag 86 for float64, 70 for uint32 and so on, around a byte string. Every bit of a value
+arrives, NaN payloads and signed zeros included.
+
+The decoder takes bytes from anyone. It knows what the map above needs and nothing else: other tags, indefinite lengths,
+the same key twice, keys that are not text, deep nesting and trailing bytes are refused, and a length that promises more
+than there is allocates nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import cbor2
+import numpy as np
+
+from drivers.errors import InvalidValue
+from drivers.samples import Array, Column, EndReason, SampleBlock
+
+from .plain import to_plain
+
+VERSION = 1
+
+#: RFC 8746 section 2.1: tag to numpy dtype, little-endian ones (and bytes, which have no order)
+_DTYPES = {
+    64: "u1",
+    69: "<u2",
+    70: "<u4",
+    71: "<u8",
+    72: "i1",
+    77: "<i2",
+    78: "<i4",
+    79: "<i8",
+    84: "<f2",
+    85: "<f4",
+    86: "<f8",
+}
+_TAGS = {np.dtype(dtype).newbyteorder("=").name: tag for tag, dtype in _DTYPES.items()}
+_DEPTH_LIMIT = 16
+
+
+def encode(block: SampleBlock) -> bytes:
+    """Raises `InvalidValue` for a column whose dtype has no typed array."""
+    columns = [
+        {"name": column.name, "unit": column.unit, "data": _typed_array(column.name, block[column.name])}
+        for column in block.columns
+    ]
+    message = {
+        "v": VERSION,
+        "stream": block.stream,
+        "first_index": block.first_index,
+        "start_time_ns": block.start_time_ns,
+        "end": None if block.end is None else block.end.value,
+        "attributes": dict(block.attributes),
+        "columns": columns,
+    }
+    return cbor2.dumps(message, default=_encode_other)
+
+
+def decode(payload: bytes) -> SampleBlock:
+    """The block again; its arrays are the caller's own. Raises `InvalidValue` for anything but a well-formed block.
+
+    Keys that this version does not know are ignored.
+    """
+    reader = _Reader(payload)
+    message = reader.value(0)
+    if reader.position != len(payload):
+        raise InvalidValue(f"{len(payload) - reader.position} bytes follow the block")
+    if not isinstance(message, dict):
+        raise InvalidValue("a block is a CBOR map")
+    if message.get("v") != VERSION:
+        raise InvalidValue(f"the block's version is {message.get('v')!r:.40}; accepted: {VERSION}")
+    columns: list[Column] = []
+    data: dict[str, Array] = {}
+    for entry in _field(message, "columns", list):
+        if not isinstance(entry, dict):
+            raise InvalidValue("a column is a CBOR map")
+        name, array = _field(entry, "name", str), _field(entry, "data", np.ndarray)
+        if name in data:
+            raise InvalidValue(f"column {name!r:.100} occurs twice")
+        columns.append(Column(name, _field(entry, "unit", str), array.dtype.name))
+        data[name] = array
+    if not columns:
+        raise InvalidValue("a block has at least one column")
+    end = message.get("end")
+    try:
+        reason = None if end is None else EndReason(end)
+    except ValueError as error:
+        raise InvalidValue(f"end is {end!r:.100}; accepted: null or one of {[e.value for e in EndReason]}") from error
+    first_index = _field(message, "first_index", int)
+    if first_index < 0:
+        raise InvalidValue(f"first_index is {first_index}; it cannot be negative")
+    return SampleBlock(
+        stream=_field(message, "stream", str),
+        first_index=first_index,
+        start_time_ns=_field(message, "start_time_ns", int),
+        columns=tuple(columns),
+        data=data,
+        end=reason,
+        attributes=_field(message, "attributes", dict),
+    )
+
+
+def header_size(block: SampleBlock) -> int:
+    """Bytes that the block takes beside its samples, at most."""
+    # an empty array's length takes one byte, a long one's up to nine
+    return len(encode(part(block, 0, 0))) + 8 * len(block.columns) + 16
+
+
+def bytes_per_sample(block: SampleBlock) -> int:
+    return sum(block[column.name].dtype.itemsize for column in block.columns)
+
+
+def part(block: SampleBlock, start: int, stop: int) -> SampleBlock:
+    """Samples `start` to `stop` (exclusive) of a block, as views. The end goes with the last sample."""
+    stop = min(stop, len(block))
+    data = {column.name: block[column.name][start:stop] for column in block.columns}
+    end = block.end if stop == len(block) else None
+    return replace(block, first_index=block.first_index + start, data=data, end=end)
+
+
+def follows(left: SampleBlock, right: SampleBlock) -> bool:
+    """Whether two blocks can be sent as one without losing anything that their headers say."""
+    return (
+        left.end is None
+        and left.stream == right.stream
+        and left.next_index == right.first_index
+        and left.start_time_ns == right.start_time_ns
+        and left.columns == right.columns
+        and left.attributes == right.attributes
+    )
+
+
+def _typed_array(name: str, array: Array) -> cbor2.CBORTag:
+    tag = _TAGS.get(array.dtype.name)
+    if tag is None or array.ndim != 1:
+        accepted = ", ".join(sorted(_TAGS))
+        raise InvalidValue(f"column {name!r} is {array.ndim}-dimensional {array.dtype}; accepted: one of {accepted}")
+    return cbor2.CBORTag(tag, array.astype(_DTYPES[tag], copy=False).tobytes())
+
+
+def _encode_other(encoder: cbor2.CBOREncoder, value: Any) -> None:
+    encoder.encode(to_plain(value))
+
+
+def _field(message: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    value = message.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidValue(f"the block's {key} is {value!r:.60}; accepted: {kind.__name__}")
+    return value
+
+
+class _Reader:
+    """As much of CBOR as a block needs. Major types and additional information as in RFC 8949 section 3."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = memoryview(payload)
+        self.position = 0
+
+    def value(self, depth: int) -> Any:
+        major, low, argument = self._head()
+        if major == 0:
+            return argument
+        if major == 1:
+            return -1 - argument
+        if major == 3:
+            return self._text(argument)
+        if major in (4, 5):
+            if depth >= _DEPTH_LIMIT:
+                raise InvalidValue(f"nested deeper than {_DEPTH_LIMIT}")
+            return self._list(argument, depth) if major == 4 else self._map(argument, depth)
+        if major == 6:
+            return self._array(argument)
+        if major == 7:
+            return self._simple(low, argument)
+        raise InvalidValue("a byte string outside a typed array")
+
+    def _head(self) -> tuple[int, int, int]:
+        initial = self._take(1)[0]
+        major, low = initial >> 5, initial & 31
+        if low < 24:
+            return major, low, low
+        if low > 27:
+            raise InvalidValue("an indefinite or reserved length")
+        return major, low, int.from_bytes(self._take(1 << (low - 24)), "big")
+
+    def _take(self, count: int) -> memoryview:
+        end = self.position + count
+        if end > len(self._payload):
+            raise InvalidValue(f"the block ends too early: {count} bytes wanted at {self.position}")
+        data = self._payload[self.position : end]
+        self.position = end
+        return data
+
+    def _text(self, length: int) -> str:
+        try:
+            return str(self._take(length), "utf-8")
+        except UnicodeError as error:
+            raise InvalidValue(f"text that is not UTF-8: {error}") from error
+
+    def _list(self, count: int, depth: int) -> list[Any]:
+        self._check_count(count)
+        return [self.value(depth + 1) for _ in range(count)]
+
+    def _map(self, count: int, depth: int) -> dict[str, Any]:
+        self._check_count(count)
+        result: dict[str, Any] = {}
+        for _ in range(count):
+            key = self.value(depth + 1)
+            if not isinstance(key, str):
+                raise InvalidValue(f"key {key!r:.60} is not text")
+            if key in result:
+                raise InvalidValue(f"key {key!r:.60} occurs twice")
+            result[key] = self.value(depth + 1)
+        return result
+
+    def _check_count(self, count: int) -> None:
+        if count > len(self._payload) - self.position:
+            raise InvalidValue(f"{count} items promised, {len(self._payload) - self.position} bytes left")
+
+    def _array(self, tag: int) -> Array:
+        dtype = _DTYPES.get(tag)
+        if dtype is None:
+            raise InvalidValue(f"tag {tag} is not accepted in a block")
+        major, _, length = self._head()
+        if major != 2:
+            raise InvalidValue(f"tag {tag} is not followed by a byte string")
+        size = np.dtype(dtype).itemsize
+        if length % size:
+            raise InvalidValue(f"{length} bytes are no array of items of {size}")
+        array = np.frombuffer(self._take(length), dtype)
+        return array.astype(array.dtype.newbyteorder("="))  # the one copy: aligned, writable, and the caller's own
+
+    def _simple(self, low: int, argument: int) -> Any:
+        if low == 27:
+            return struct.unpack(">d", argument.to_bytes(8, "big"))[0]
+        if low == 26:
+            return struct.unpack(">f", argument.to_bytes(4, "big"))[0]
+        if low == 25:
+            return struct.unpack(">e", argument.to_bytes(2, "big"))[0]
+        if low in (20, 21):
+            return low == 21
+        if low == 22:
+            return None
+        raise InvalidValue(f"simple value {argument} is not accepted in a block")
