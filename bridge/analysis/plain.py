@@ -1,0 +1,88 @@
+"""Results as JSON values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .noise import NoiseResult
+
+#: More averages than this stay out of the JSON: a result travels in one MQTT message.
+_MAX_SERIES = 1000
+
+
+def jsonable(value: Any) -> Any:
+    """Plain JSON values: NaN and infinities, which JSON has not, become None; arrays and tuples become lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
+    """A `NoiseResult` as JSON values; currents in amperes, times in seconds of device time."""
+    spec = result.spec
+    tau, deviation = result.allan.minimum
+    series = result.averages
+    short = len(series.time_s) <= _MAX_SERIES
+    fields = {
+        "verdict": result.verdict.value,
+        "passed": result.passed,
+        "decided_by": result.decided_by,
+        "reason": result.reason,
+        "criterion": spec.criterion.value,
+        "rule": spec.rule,
+        "settling_rule": spec.settling_rule,
+        "set_current_a": spec.current_a,
+        "tolerance_a": spec.tolerance_a,
+        "duration_s": spec.duration_s,
+        "settle_s": spec.settle_s,
+        "averaging_s": spec.averaging_s,
+        "mean_a": result.mean_a,
+        "mean_half_width_a": result.mean_half_width_a,
+        "mean_interval_a": [result.mean_a - result.mean_half_width_a, result.mean_a + result.mean_half_width_a],
+        "std_a": result.std_a,
+        "std_upper_a": result.std_upper_a,
+        "tolerance_factor": result.tolerance_factor,
+        "n": result.n,
+        "n_effective": result.n_effective,
+        "drift_a_per_s": result.drift.slope_per_s,
+        "drift_half_width_a_per_s": result.drift.half_width_per_s,
+        "drift_over_test_a": result.drift_over_test_a,
+        "drift_over_test_half_width_a": result.drift_half_width_a,
+        "allan": {
+            "tau_s": result.allan.tau_s,
+            "deviation_a": result.allan.deviation,
+            "minimum_a": deviation,
+            "minimum_tau_s": tau,
+        },
+        "spectrum": {
+            "rate_hz": result.spectrum.rate_hz,
+            "frequency_hz": result.spectrum.frequency_hz,
+            "density_a_per_rthz": result.spectrum.density_a_per_rthz,
+            "lines": [
+                {
+                    "frequency_hz": line.frequency_hz,
+                    "seen_at_hz": line.seen_at_hz,
+                    "amplitude_a_rms": line.amplitude_a_rms,
+                    "found": line.found,
+                    "suppression_db": line.suppression_db,
+                }
+                for line in result.spectrum.lines
+            ],
+        },
+        "outliers": result.outliers,
+        "largest_outlier_mad": result.largest_outlier_mad,
+        "flagged": result.flagged,
+        "gaps": [[gap.from_s, gap.to_s] for gap in result.gaps],
+        "evaluated_from_s": result.evaluated_from_s,
+        "evaluated_s": result.evaluated_s,
+        "averages": {"time_s": series.time_s, "current_a": series.current_a} if short else None,
+    }
+    plain: dict[str, Any] = jsonable(fields)
+    return plain
