@@ -40,11 +40,6 @@ class Transport(ABC):
         return self._open
 
     @property
-    def pending(self) -> int:
-        """Bytes that have arrived and were not read yet, as far as is known without waiting."""
-        return 0
-
-    @property
     def mismatch_hint(self) -> str:
         """What to check if bytes arrive that make no sense; empty if the wire has no settings that could be wrong."""
         return ""
@@ -82,6 +77,17 @@ class Transport(ABC):
             self.capture.record("<", data)
         return data
 
+    async def leftovers(self) -> bytes:
+        """Read what has arrived already and that nobody waits for, without waiting for more; often nothing.
+
+        Where the wire cannot tell (a VISA message), only what an abandoned read brought.
+        """
+        self._require_open("read")
+        data = await self._do_leftovers()
+        if data and self.capture is not None:
+            self.capture.record("<", data)
+        return data
+
     async def drain(self, quiet_s: float, limit_s: float = 2.0) -> bytes:
         """Read and discard until nothing has come for `quiet_s` (for at most `limit_s`); returns what was discarded."""
         discarded = bytearray()
@@ -115,6 +121,9 @@ class Transport(ABC):
 
     @abstractmethod
     async def _do_write(self, data: bytes, timeout_s: float) -> None: ...
+
+    @abstractmethod
+    async def _do_leftovers(self) -> bytes: ...
 
     @abstractmethod
     async def _do_read(self, timeout_s: float) -> bytes: ...

@@ -63,12 +63,18 @@ class Inbox:
             raise lost
         raise timed_out(self._address, timeout_s)
 
+    def take_all(self) -> bytes:
+        """Everything that is there now, maybe nothing, and no error."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self.size = 0
+        return data
+
     def _take(self) -> bytes:
         if self._packets or len(self._chunks) == 1:
             data = self._chunks.popleft()
         else:
-            data = b"".join(self._chunks)
-            self._chunks.clear()
+            return self.take_all()
         self.size -= len(data)
         return data
 

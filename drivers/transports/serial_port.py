@@ -56,12 +56,6 @@ class SerialTransport(Transport):
     def mismatch_hint(self) -> str:
         return f"Is the baud rate right (it is set to {self.baud}), and the parity?"
 
-    @property
-    def pending(self) -> int:
-        if self._reading:
-            self._on_readable()
-        return self._inbox.size
-
     async def _do_open(self) -> None:
         port = await in_thread(self._open_port, _close_port)
         self._port = port
@@ -107,10 +101,16 @@ class SerialTransport(Transport):
         if port is not None:
             await in_thread(lambda: _close_port(port), lambda _: None)
 
+    async def _do_leftovers(self) -> bytes:
+        if self._reading:
+            self._on_readable()
+        data = self._inbox.take_all()
+        self._go_on_reading()
+        return data
+
     async def _do_read(self, timeout_s: float) -> bytes:
         data = await self._inbox.get(timeout_s)
-        if not self._reading and self._inbox.lost is None:
-            self._resume_reading()
+        self._go_on_reading()
         return data
 
     async def _do_write(self, data: bytes, timeout_s: float) -> None:
@@ -157,6 +157,10 @@ class SerialTransport(Transport):
         if ready is not None:
             asyncio.get_running_loop().remove_writer(self._descriptor)
             _set(ready)
+
+    def _go_on_reading(self) -> None:
+        if not self._reading and self._inbox.lost is None:
+            self._resume_reading()
 
     def _resume_reading(self) -> None:
         asyncio.get_running_loop().add_reader(self._descriptor, self._on_readable)

@@ -27,10 +27,6 @@ class TcpTransport(Transport):
         self._host, self._port = _host_and_port(address)
         self._connection: _Connection | None = None
 
-    @property
-    def pending(self) -> int:
-        return self._connection.inbox.size if self._connection is not None else 0
-
     async def _do_open(self) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -55,6 +51,10 @@ class TcpTransport(Transport):
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _do_leftovers(self) -> bytes:
+        assert self._connection is not None
+        return self._connection.take_all()
 
     async def _do_read(self, timeout_s: float) -> bytes:
         assert self._connection is not None
@@ -82,9 +82,17 @@ class _Connection(asyncio.Protocol):
 
     async def read(self, timeout_s: float) -> bytes:
         data = await self.inbox.get(timeout_s)
+        self._go_on_reading()
+        return data
+
+    def take_all(self) -> bytes:
+        data = self.inbox.take_all()
+        self._go_on_reading()
+        return data
+
+    def _go_on_reading(self) -> None:
         if self._wire is not None and self.inbox.lost is None and not self._wire.is_reading():
             self._wire.resume_reading()
-        return data
 
     async def write(self, data: bytes, timeout_s: float) -> None:
         self._require_alive()

@@ -1,0 +1,68 @@
+"""For every test: nothing left behind, the same chance each time."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Generator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from .leaks import Watch, watch_loops
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+_watch = Watch()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # temporary files go to a folder of this session, so that other programs' do not look like a test's; pytest's own
+    # (tmp_path) stay where they always are, for looking at after a failure
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix="picobridge-tests-")
+    usual, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = folder
+    os.environ["TMPDIR"] = folder
+    undo = watch_loops(_watch)
+
+    def clean_up() -> None:
+        undo()
+        tempfile.tempdir = usual
+        if variable is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = variable
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(clean_up)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    _watch.begin()
+    random.seed(0)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    if fixturedef.scope == "function":
+        return (yield)
+    with _watch.allow():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    yield
+    left = _watch.end()
+    if left:
+        pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
