@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,8 +12,8 @@ from typing import Any
 
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import InvalidValue
+from .fields import parse_fields
 from .interfaces import Device, Options
-from .quantities import quantity
 from .transports import Transport
 
 
@@ -141,39 +140,5 @@ def create(
 
 
 def parse_options(options_type: type[Options], values: Mapping[str, Any]) -> Options:
-    """Options out of configuration values. Text with a unit is accepted where the option has one.
-
-    Raises `InvalidValue` naming the option, the value and what is accepted.
-    """
-    fields = {f.name: f for f in dataclasses.fields(options_type)}
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise InvalidValue(f"option {key!r} is not known; accepted: {', '.join(fields) or 'none'}")
-        unit = fields[key].metadata.get("unit", "")
-        arguments[key] = _converted(key, value, unit, fields[key])
-    missing = [
-        f.name
-        for f in fields.values()
-        if f.name not in arguments and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InvalidValue(f"option {missing[0]!r} is required: {fields[missing[0]].metadata['help']}")
-    return options_type(**arguments)
-
-
-def _converted(key: str, value: Any, unit: str, field: dataclasses.Field[Any]) -> Any:
-    if unit:
-        return quantity(value, unit, field=key)
-    example = field.default
-    if isinstance(example, bool) or field.type == "bool":
-        accepted: type = bool
-    elif isinstance(example, int) or field.type == "int":
-        accepted = int
-    elif isinstance(example, str) or field.type == "str":
-        accepted = str
-    else:
-        return value  # the driver's own __post_init__ knows tables and lists better than we do
-    if not isinstance(value, accepted) or (accepted is int and isinstance(value, bool)):
-        raise InvalidValue(f"option {key!r} is {value!r}; accepted: {accepted.__name__}")
-    return value
+    """Options out of configuration values; see `drivers.fields.parse_fields`. Raises `InvalidValue`."""
+    return parse_fields(options_type, values, noun="option")
