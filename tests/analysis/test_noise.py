@@ -111,8 +111,8 @@ def test_strict_wants_nearly_all_readings_inside(std: float, passes: bool) -> No
 
 
 def test_correlated_noise_is_inconclusive_when_too_few_averages_are_independent() -> None:
-    """A current that wanders slowly up and down: 300 averages of hardly more than a few periods."""
-    wander = 0.05 * math.sqrt(2) * np.cos(2 * np.pi * 3 * np.arange(300.0) / 300)
+    """A current that wanders slowly up and down: 300 averages of one period."""
+    wander = 0.05 * math.sqrt(2) * np.cos(2 * np.pi * np.arange(300.0) / 300)
     result = assess(white(1.0, 0.01) + wander)
     assert (result.verdict, result.decided_by) == (Verdict.INCONCLUSIVE, "n_effective")
     assert result.n_effective < 20
