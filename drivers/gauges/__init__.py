@@ -1,0 +1,5 @@
+"""Vacuum gauges."""
+
+from .pfeiffer_tpg import PfeifferTpg, PfeifferTpgOptions
+
+__all__ = ["PfeifferTpg", "PfeifferTpgOptions"]

@@ -32,7 +32,8 @@ class TouchAlarm(StrEnum):
 class StageCapabilities:
     """`limits` are the soft limits in force: axis name (as in `StagePosition`) to (lowest, highest).
 
-    `tolerance_m`, `tolerance_deg`: how near to its target a finished move must be.
+    `tolerance_m`, `tolerance_deg`: how near to its target a finished move must be. `notes`: what a person should know
+    about this stage, such as what its controller lacks.
     """
 
     limits: dict[str, tuple[float, float]]
@@ -40,6 +41,7 @@ class StageCapabilities:
     tolerance_deg: float
     can_home: bool = False
     has_touch_alarm: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Stage(Device):

@@ -11,10 +11,10 @@ _ENDS = b"\r\n"
 
 
 async def read_line(conversation: Conversation, timeout_s: float, *, rest_s: float = 1.0, limit: int = 512) -> bytes:
-    """One line without its end. Empty lines are skipped, so that the LF of a CR LF is never taken for a line of its own.
+    """One line without its end. Empty lines are skipped, so that the LF of a CR LF is never taken for a line.
 
-    `timeout_s` bounds the wait for the first character, `rest_s` what follows it. Raises `DeviceTimeout`, `DeviceLost`, and
-    `ProtocolError` if `limit` bytes pass without an end.
+    `timeout_s` bounds the wait for the first character, `rest_s` what follows it. Raises `DeviceTimeout`,
+    `DeviceLost`, and `ProtocolError` if `limit` bytes pass without an end.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

@@ -1,0 +1,137 @@
+"""The RemCon32 conversation: commands, two-line replies, error numbers, stage readings.
+
+Sources: delmic/odemis `src/odemis/driver/zeiss.py` and ScopeFoundry/HW_zeiss_sem `remcon32.py` (framing, error numbers,
+C95, STG, ABO, IST?, SCM); the sheet `protocols/motion.md` section 1 lists what they disagree on.
+
+A command ends in CR; an LF after it is optional on the real tool, wanted by some compatible servers and taken for the
+first character of the next command by others. The reply has two lines: `@` accepted or `#` rejected, then `>` and the
+data, or `*` and an error number (`* 603` has been seen with a space).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ..errors import DeviceError, DeviceTimeout, ProtocolError
+from ..transports import Conversation
+from ..transports.lines import read_line
+
+ERRORS: dict[int, str] = {
+    600: "unknown command",
+    601: "wrong number of parameters",
+    602: "wrong type of a parameter",
+    603: "parameter out of range",
+    604: "command timed out",
+    605: "catastrophic error, the system must be rebooted",
+    611: "unexpected abort of external control",
+    613: "parameter cannot be attained",
+    614: "option not fitted",
+    615: "that parameter cannot be changed",
+    616: "that command cannot be executed",
+    617: "command too long",
+}
+
+#: Codes that mean that the server does not have the verb at all; None is a bare `#`.
+MISSING_VERB = (None, 600, 614)
+
+_ACKNOWLEDGE_S = 1.0
+_RESULT_S = 10.0
+_AFTER_REJECTION_S = 0.2
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_PLAIN = re.compile(r"-?\d+(\.\d+)?")
+_MICRO = Decimal("1e-6")
+_TURN = Decimal(360)
+
+
+async def ask(conversation: Conversation, command: str, end: bytes) -> str:
+    """One command and the data of its reply ("" for a set command).
+
+    Raises `DeviceError` (`detail["code"]` is the tool's number, None after a bare rejection), `ProtocolError`,
+    `DeviceTimeout`, `DeviceLost`.
+    """
+    await conversation.send(command.encode("ascii") + end)
+    return await read_reply(conversation, command, _ACKNOWLEDGE_S)
+
+
+async def read_reply(conversation: Conversation, command: str, acknowledge_s: float) -> str:
+    """Both lines; the second may take seconds where the first came at once."""
+    first = (await read_line(conversation, acknowledge_s)).strip()
+    if first == b"#":
+        raise await _rejection(conversation, command)
+    if first != b"@":
+        raise ProtocolError(f"the tool answered {command!r} with {first!r}; @ or # was expected")
+    second = (await read_line(conversation, _RESULT_S)).decode("latin-1").strip()
+    if second.startswith(">"):
+        return second[1:].strip()
+    if second.startswith("*"):
+        raise _failure(command, second)
+    raise ProtocolError(f"the tool answered {command!r} with {second!r}; > or * was expected")
+
+
+async def _rejection(conversation: Conversation, command: str) -> DeviceError:
+    """Some servers send a second line after `#`, some do not: wait a little, then begin afresh."""
+    try:
+        second = (
+            (await read_line(conversation, _AFTER_REJECTION_S, rest_s=_AFTER_REJECTION_S)).decode("latin-1").strip()
+        )
+    except DeviceTimeout:
+        second = ""
+    await conversation.drain(0.0)
+    if second.startswith("*"):
+        return _failure(command, second)
+    return DeviceError(f"the tool rejected {command!r}", code=None)
+
+
+def _failure(command: str, line: str) -> DeviceError:
+    digits = line[1:].strip()
+    if not digits.isdecimal():
+        raise ProtocolError(f"the tool answered {command!r} with {line!r}; a number was expected after *")
+    code = int(digits)
+    meaning = ERRORS.get(code, "a number that is not documented")
+    return DeviceError(f"the tool refused {command!r} with error {code}, {meaning}", code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Answer to `C95?`: x, y, z, tilt, rotation, m as the tool wrote them (mm and degrees), and the moving flag."""
+
+    texts: tuple[str, ...]
+    moving: bool
+
+    @property
+    def values(self) -> tuple[Decimal, ...]:
+        return tuple(Decimal(text) for text in self.texts)
+
+    @staticmethod
+    def parse(answer: str) -> Reading:
+        """Raises `ProtocolError` unless it is seven numbers, the last one 0 or 1."""
+        fields = answer.split()
+        if (
+            len(fields) != 7
+            or not all(_NUMBER.fullmatch(field) for field in fields)
+            or Decimal(fields[6]) not in (0, 1)
+        ):
+            raise ProtocolError(
+                f"the tool gave {answer!r} as the stage's position; six numbers and a moving flag were expected"
+            )
+        return Reading(tuple(fields[:6]), Decimal(fields[6]) == 1)
+
+
+def kept(text: str, *, rotation: bool = False) -> str:
+    """An axis that is to stay, as the tool wrote it; rewritten only where the tool would not take its own writing."""
+    value = Decimal(text)
+    if rotation and not 0 <= value < _TURN:
+        value %= _TURN
+        return format(value + _TURN if value < 0 else value, "f")
+    return text if _PLAIN.fullmatch(text) else format(value, "f")
+
+
+def changed(value: Decimal, *, rotation: bool = False) -> str:
+    """An axis that is to move, in mm or degrees with six decimals: a nanometre, far below any stage's resolution."""
+    rounded = value.quantize(_MICRO)
+    if rotation:
+        rounded %= _TURN
+        rounded += _TURN if rounded < 0 else 0
+    return format(rounded + 0, "f")
