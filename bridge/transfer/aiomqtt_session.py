@@ -1,0 +1,361 @@
+"""Sessions by aiomqtt (which is paho-mqtt on asyncio).
+
+What aiomqtt 2.5 leaves open, and is done here on top of it:
+
+- it tells nothing of CONNACK properties and ignores the reason code of a PUBACK: a message refused for lack of rights
+  would look published;
+- a connection closed before CONNACK is only noticed by its time-out;
+- it sends in two turns of the event loop and through its self-pipe; here a message is on the socket when `send`
+  returns;
+- it receives through a queue with a task a message, one packet a turn; here the callback is called directly, and what
+  has arrived is read and acknowledged in one turn;
+- a connection that failed half way leaves its socket to the garbage collector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import aiomqtt
+import paho.mqtt.client as paho
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from drivers.errors import BridgeUnreachable, Refused
+
+from .mqtt import BrokerAddress, Incoming, Message
+
+LOG = logging.getLogger("picobridge.mqtt")
+
+#: A broker that says nothing for 1.5 times this is gone (the client asks it every `KEEPALIVE_S`).
+KEEPALIVE_S = 10
+CONNECT_TIMEOUT_S = 5.0
+#: The largest packet that we take (MQTT 5 tells the broker).
+MAX_PACKET = 4 * 1024 * 1024
+#: Packets read in one turn of the event loop, at most, so that a flood does not starve everything else.
+READS_AT_ONCE = 32
+
+_VERSIONS = {"3.1.1": aiomqtt.ProtocolVersion.V311, "5": aiomqtt.ProtocolVersion.V5}
+
+
+@asynccontextmanager
+async def connect(
+    address: BrokerAddress,
+    *,
+    identifier: str,
+    on_message: Callable[[Incoming], None],
+    will: Message | None = None,
+    retained: bool = True,
+    window: int = 20,
+) -> AsyncIterator[AiomqttSession]:
+    """See `mqtt.Connect`."""
+    session = await _open(address, identifier, on_message, will, retained, window)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def _open(
+    address: BrokerAddress,
+    identifier: str,
+    on_message: Callable[[Incoming], None],
+    will: Message | None,
+    retained: bool,
+    window: int,
+) -> AiomqttSession:
+    if address.version != "auto":
+        session = AiomqttSession(address, identifier, on_message, will, retained, window)
+        await session.open()
+        return session
+    try:
+        return await _open(replace(address, version="5"), identifier, on_message, will, retained, window)
+    except _NotSpoken:
+        return await _open(replace(address, version="3.1.1"), identifier, on_message, will, retained, window)
+
+
+class _NotSpoken(BridgeUnreachable):
+    """The broker closed the connection on our CONNECT, or said that it does not know this version of MQTT."""
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt's client with the gaps closed that the module's docstring names."""
+
+    def __init__(self, session: AiomqttSession, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._session = session
+        self._thread = threading.get_ident()
+        self._client.connect_timeout = CONNECT_TIMEOUT_S
+
+    @property
+    def raw(self) -> paho.Client:
+        return self._client
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        self._session.connected(properties)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError("closed before CONNACK"))
+            return
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._session.disconnected(str(reason_code))
+
+    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        self._session.received(message)
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
+        self._session.acknowledged(mid, reason_code)
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        def begin() -> None:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._loop.call_soon_threadsafe(begin)  # this is the thread that connects
+
+    def _read(self) -> None:
+        session, client = self._session, self._client
+        try:
+            for _ in range(READS_AT_ONCE):
+                before = session.packets
+                client.loop_read()
+                pending = getattr(client.socket(), "pending", None)  # what TLS has decoded makes no socket readable
+                if session.packets == before and not (pending and pending()):
+                    break
+            if client.want_write():
+                client.loop_write()
+        except Exception as error:  # as aiomqtt does: whatever breaks a read has broken the connection
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(f"closed before CONNACK: {error}"))
+        elif not self._disconnected.done():
+            self._disconnected.set_exception(error)
+            self._session.disconnected(str(error))
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if threading.get_ident() == self._thread:
+            # at once: a writer that is added after paho has written all and unregistered would spin for ever
+            self._loop.add_writer(sock.fileno(), self._write)
+        else:
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:
+            self._broken(error)
+
+    def dispose(self) -> None:
+        """Close what a connection that did not end in order leaves open."""
+        self._client._sock_close()
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()
+
+
+class AiomqttSession:
+    """See `mqtt.Session`."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        identifier: str,
+        on_message: Callable[[Incoming], None],
+        will: Message | None,
+        retained: bool,
+        window: int,
+    ) -> None:
+        self.version = address.version
+        self.max_packet: int | None = None
+        self.receive_maximum: int | None = None
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._address = address
+        self._identifier = identifier
+        self._on_message = on_message
+        self._will = will
+        self._retained = retained
+        self._window = window
+        self._unacknowledged: dict[int, asyncio.Future[None]] = {}
+        self._client: _Client
+        #: messages and acknowledgements read so far
+        self.packets = 0
+
+    async def open(self) -> None:
+        """Raises `BridgeUnreachable`, `Refused`."""
+        address = self._address
+        will = self._will
+        properties = None
+        if self.version == "5":
+            properties = _properties(PacketTypes.CONNECT)
+            properties.MaximumPacketSize = MAX_PACKET
+        self._client = _Client(
+            self,
+            address.host,
+            address.port,
+            username=address.user or None,
+            password=address.password or None,
+            identifier=self._identifier,
+            protocol=_VERSIONS[self.version],
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
+            clean_session=None if self.version == "5" else True,
+            clean_start=True if self.version == "5" else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            timeout=CONNECT_TIMEOUT_S,
+            keepalive=KEEPALIVE_S,
+            max_inflight_messages=self._window,
+            properties=properties,
+            tls_context=self._tls_context(),
+            logger=LOG,
+        )
+        # `__aenter__` connects in a thread, which cannot be cancelled: wait for it, or it would leave its socket behind
+        entering = asyncio.ensure_future(self._client.__aenter__())
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            await asyncio.wait([entering])
+            if not entering.cancelled():
+                entering.exception()
+            await self._dispose()
+            raise
+        except aiomqtt.MqttError as error:
+            await self._dispose()
+            raise self._failure(error) from error
+
+    async def close(self) -> None:
+        try:
+            if not self.lost.done():
+                await self._client.__aexit__(None, None, None)
+        except aiomqtt.MqttError as error:
+            LOG.debug("the connection to %s did not end in order: %s", self._address, error)
+        finally:
+            self.disconnected("closed")
+            await self._dispose()
+
+    async def _dispose(self) -> None:
+        self._client.dispose()
+        await asyncio.sleep(0)  # the callbacks that paho's closing has scheduled
+
+    @property
+    def congested(self) -> bool:
+        return bool(self._client.raw.want_write())
+
+    def send(self, message: Message) -> asyncio.Future[None] | None:
+        if self.lost.done():
+            raise BridgeUnreachable(f"the connection to {self._address} is lost: {self.lost.result()}")
+        client = self._client.raw
+        properties = None
+        if message.correlation is not None and self.version == "5":
+            properties = _properties(PacketTypes.PUBLISH)
+            properties.CorrelationData = message.correlation
+        info = client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        future = None
+        if message.qos:
+            future = asyncio.get_running_loop().create_future()
+            self._unacknowledged[info.mid] = future
+        if info.rc == paho.MQTT_ERR_SUCCESS:
+            client.loop_write()
+        else:
+            self.disconnected(paho.error_string(info.rc))
+        return future
+
+    async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        if self.version == "5":
+            handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if self._retained else 2
+            options = SubscribeOptions(qos=qos, retainHandling=handling)
+            answer = self._client.subscribe(topic_filter, options=options)
+        else:
+            answer = self._client.subscribe(topic_filter, qos=qos)
+        try:
+            codes = await answer
+        except aiomqtt.MqttError as error:
+            raise BridgeUnreachable(f"{self._address}: subscribing to {topic_filter}: {error}") from error
+        for code in codes:
+            if (code if isinstance(code, int) else code.value) >= 0x80:
+                raise Refused(f"{self._address} refuses the subscription to {topic_filter}: {code}")
+
+    async def unsubscribe(self, topic_filter: str) -> None:
+        try:
+            await self._client.unsubscribe(topic_filter)
+        except aiomqtt.MqttError as error:
+            raise BridgeUnreachable(f"{self._address}: unsubscribing from {topic_filter}: {error}") from error
+
+    # --- called by the client ----------------------------------------------------------------------------------
+
+    def connected(self, properties: Any) -> None:
+        self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", None)
+
+    def disconnected(self, reason: str) -> None:
+        if self.lost.done():
+            return
+        self.lost.set_result(reason)
+        waiting, self._unacknowledged = self._unacknowledged, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(BridgeUnreachable(f"the connection to {self._address} was lost: {reason}"))
+                future.exception()  # whoever does not look any more has decided so
+
+    def received(self, message: paho.MQTTMessage) -> None:
+        self.packets += 1
+        properties = message.properties
+        incoming = Incoming(
+            topic=message.topic,
+            payload=bytes(message.payload),
+            retain=message.retain,
+            response_topic=getattr(properties, "ResponseTopic", None),
+            correlation=getattr(properties, "CorrelationData", None),
+            expiry_s=getattr(properties, "MessageExpiryInterval", None),
+        )
+        try:
+            self._on_message(incoming)
+        except Exception:
+            LOG.exception("a message on %s broke its handler", incoming.topic)
+
+    def acknowledged(self, mid: int, reason_code: Any) -> None:
+        self.packets += 1
+        future = self._unacknowledged.pop(mid, None)
+        if future is None or future.done():
+            return
+        if getattr(reason_code, "is_failure", False):
+            future.set_exception(Refused(f"{self._address} refuses the message: {reason_code}"))
+        else:
+            future.set_result(None)
+
+    def _failure(self, error: aiomqtt.MqttError) -> BridgeUnreachable | Refused:
+        text = str(error)
+        if "closed before CONNACK" in text or "Unsupported protocol version" in text:
+            return _NotSpoken(f"{self._address} closes the connection on an MQTT {self.version} client")
+        if isinstance(error, MqttConnectError):
+            return Refused(
+                f"{self._address} refuses the connection: {text}",
+                hint="Are user and password right, and may this user connect?",
+            )
+        return BridgeUnreachable(f"no broker answers at {self._address}: {text}")
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        address = self._address
+        if not address.tls:
+            return None
+        context = ssl.create_default_context(cafile=address.ca)
+        if address.cert is not None:
+            context.load_cert_chain(address.cert, address.key)
+        return context
+
+
+def _properties(packet: int) -> Any:
+    make: Any = Properties  # untyped upstream
+    return make(packet)

@@ -1,0 +1,177 @@
+"""The samples of one device on their way to the broker: a bounded queue that delays and never drops.
+
+Every sample gets the next index of the device's stream. While the broker keeps up, a block goes out as it came, at
+once. While it does not, blocks wait here, and small ones that follow each other are merged, so that the backlog drains in
+few messages. What was sent and not acknowledged when the connection was lost is sent again, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.samples import SampleBlock
+
+from . import codec
+
+#: Payloads are not longer than this.
+PAYLOAD_LIMIT = 64 * 1024
+#: What one waiting block costs in memory beside its samples, about.
+_OVERHEAD = 1000
+#: So many small blocks at the end of the queue are merged into one.
+_MERGE_COUNT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An encoded block."""
+
+    block: SampleBlock
+    payload: bytes
+
+
+class SamplePump:
+    """`stream` names the stream (a new one each time the daemon starts). `wake` is called when something waits to be sent.
+
+    `limit_bytes` bounds what waits; one block more than that is taken, so that none is ever dropped.
+    """
+
+    def __init__(self, stream: str, wake: Callable[[], None], limit_bytes: int = 64 * 1024 * 1024) -> None:
+        self.stream = stream
+        self.limit_bytes = limit_bytes
+        #: index that the next sample will get
+        self.next_index = 0
+        #: samples that a broker has acknowledged
+        self.published = 0
+        #: bytes that wait to be sent, about
+        self.waiting_bytes = 0
+        self._wake = wake
+        self._blocks: deque[SampleBlock] = deque()
+        self._again: deque[Package] = deque()
+        self._in_flight = 0
+        self._small_tail = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def pending(self) -> int:
+        """Samples taken and not yet acknowledged."""
+        return self.next_index - self.published
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._blocks or self._again)
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self._in_flight
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+    def take(self, block: SampleBlock) -> SampleBlock:
+        """Queue a block, whatever the queue's length, and return it as part of the stream. Check `full` afterwards."""
+        block = block.rebased(self.stream, self.next_index)
+        self.next_index = block.next_index
+        self._blocks.append(block)
+        self._account(block, 1)
+        self._small_tail += 1
+        self._wake()
+        if self._small_tail >= _MERGE_COUNT and len(self._blocks) >= _MERGE_COUNT:
+            self._merge_tail()
+        return block
+
+    async def room(self, timeout_s: float) -> bool:
+        """Wait until the queue is not full; false if it still is after `timeout_s`."""
+        if not self.full:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def next(self, payload_limit: int = PAYLOAD_LIMIT) -> Package | None:
+        """The next message, which is then in flight, or None if nothing waits."""
+        package = self._next_again(payload_limit) or self._next_new(payload_limit)
+        if package is not None:
+            self._in_flight += 1
+            self._account(package.block, -1)
+        return package
+
+    def acknowledged(self, package: Package) -> None:
+        self._in_flight -= 1
+        self.published += len(package.block)
+
+    def lost(self, packages: list[Package]) -> None:
+        """Of the packages in flight these were not acknowledged; they go first, in this order."""
+        self._in_flight -= len(packages)
+        self._again.extendleft(reversed(packages))
+        for package in packages:
+            self._account(package.block, 1)
+
+    def _next_again(self, payload_limit: int) -> Package | None:
+        if not self._again:
+            return None
+        package = self._again.popleft()
+        if len(package.payload) <= payload_limit:
+            return package
+        # the broker takes less than it did: cut anew
+        self._blocks.appendleft(package.block)
+        while self._again:
+            self._blocks.insert(1, self._again.pop().block)
+        return None
+
+    def _next_new(self, payload_limit: int) -> Package | None:
+        if not self._blocks:
+            return None
+        first = self._blocks.popleft()
+        self._small_tail = min(self._small_tail, len(self._blocks))
+        per_sample = codec.bytes_per_sample(first)
+        capacity = max(1, (payload_limit - codec.header_size(first)) // per_sample)
+        if len(first) > capacity:
+            self._blocks.appendleft(codec.part(first, capacity, len(first)))
+            self._change(_OVERHEAD)
+            first = codec.part(first, 0, capacity)
+        elif self._blocks:
+            first = self._merged(first, capacity)
+        return Package(first, codec.encode(first))
+
+    def _merged(self, first: SampleBlock, capacity: int) -> SampleBlock:
+        """`first` with the waiting blocks that follow it, up to `capacity` samples."""
+        group, count = [first], len(first)
+        while self._blocks and codec.follows(group[-1], self._blocks[0]) and count + len(self._blocks[0]) <= capacity:
+            group.append(self._blocks.popleft())
+            count += len(group[-1])
+            self._change(-_OVERHEAD)
+        self._small_tail = min(self._small_tail, len(self._blocks))
+        return SampleBlock.concatenate(group) if len(group) > 1 else first
+
+    def _merge_tail(self) -> None:
+        """Thousands of single samples waiting for a broker would cost more in headers than in numbers."""
+        tail = [self._blocks.pop() for _ in range(_MERGE_COUNT)][::-1]
+        while tail:
+            first = tail.pop(0)
+            capacity = PAYLOAD_LIMIT // codec.bytes_per_sample(first)
+            group, count = [first], len(first)
+            while tail and codec.follows(group[-1], tail[0]) and count + len(tail[0]) <= capacity:
+                group.append(tail.pop(0))
+                count += len(group[-1])
+                self._change(-_OVERHEAD)
+            self._blocks.append(SampleBlock.concatenate(group) if len(group) > 1 else first)
+        self._small_tail = 0
+
+    def _account(self, block: SampleBlock, sign: int) -> None:
+        self._change(sign * (_OVERHEAD + len(block) * codec.bytes_per_sample(block)))
+
+    def _change(self, count: int) -> None:
+        self.waiting_bytes += count
+        if self.waiting_bytes >= self.limit_bytes:
+            self._room.clear()
+        else:
+            self._room.set()

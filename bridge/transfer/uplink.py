@@ -1,0 +1,277 @@
+"""One connection to the broker, kept for ever, and everything that goes out over it, in order.
+
+What waits is sent in this order: replies and events, retained topics that changed, samples. At most `window` messages
+are unacknowledged. When the connection is lost, what was not acknowledged goes first on the next one (so a message may
+arrive twice, but none is missing and none overtakes another on its topic), and every retained topic is published again,
+because the broker may have forgotten it.
+
+Nothing here waits: whoever has something to send has it on the socket when the call returns, if the window has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from drivers.errors import BridgeUnreachable, PicobridgeError, Refused
+
+from .mqtt import BrokerAddress, Connect, Incoming, Message, Session
+from .pump import PAYLOAD_LIMIT, Package, SamplePump
+
+LOG = logging.getLogger("picobridge.uplink")
+
+#: Connections that end without one acknowledgement, after which the first message is taken to be the reason.
+_STRIKES = 4
+#: What replies and events may take while there is no broker; beyond it the oldest are dropped and counted.
+OUTBOX_LIMIT = 16 * 1024 * 1024
+#: Bytes of an MQTT PUBLISH beside topic and payload, at most.
+_PACKET_OVERHEAD = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InFlight:
+    message: Message
+    pump: SamplePump | None = None
+    package: Package | None = None
+    retained: bool = False
+
+
+class Uplink:
+    """`will` is the last will; `on_message` gets what arrives on `subscriptions`; `changed` is called when the
+    connection comes (with None) and goes (with the reason)."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        connect: Connect,
+        *,
+        identifier: str,
+        will: Message,
+        subscriptions: Sequence[str] = (),
+        on_message: Callable[[Incoming], None] = lambda _: None,
+        changed: Callable[[str | None], None] = lambda _: None,
+        window: int = 20,
+        backoff_s: tuple[float, float] = (0.1, 5.0),
+    ) -> None:
+        self.connected = asyncio.Event()
+        #: messages that could not be kept or that the broker does not take, apart from `latest`
+        self.dropped = 0
+        self._address = address
+        self._connect = connect
+        self._identifier = identifier
+        self._will = will
+        self._subscriptions = tuple(subscriptions)
+        self._on_message = on_message
+        self._changed = changed
+        self._window = window
+        self._backoff_s = backoff_s
+        self._session: Session | None = None
+        self._room = window
+        self._packet_limit: int | None = None
+        self._learned_limit: int | None = None
+        self._outbox: deque[Message] = deque()
+        self._outbox_bytes = 0
+        self._retained: dict[str, bytes] = {}
+        self._dirty: dict[str, None] = {}
+        self._latest: dict[str, bytes] = {}
+        self._pumps: deque[tuple[SamplePump, str]] = deque()
+        self._in_flight: deque[_InFlight] = deque()
+        self._acknowledged = 0
+        self._strikes = 0
+        self._progress = asyncio.Event()
+
+    # --- what goes out -----------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> None:
+        """A reply or an event."""
+        self._outbox.append(message)
+        self._outbox_bytes += len(message.payload)
+        while self._outbox_bytes > OUTBOX_LIMIT and len(self._outbox) > 1:
+            self._outbox_bytes -= len(self._outbox.popleft().payload)
+            self.dropped += 1
+        self.wake()
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        """State of a topic. An empty payload removes it from the broker."""
+        self._retained[topic] = payload
+        self._dirty[topic] = None
+        self.wake()
+
+    def latest(self, topic: str, payload: bytes) -> None:
+        """Newest value, retained, QoS 0: sent if and when the connection takes it, else replaced by the next one."""
+        self._latest[topic] = payload
+        self.wake()
+
+    def attach(self, pump: SamplePump, topic: str) -> None:
+        self._pumps.append((pump, topic))
+
+    def wake(self) -> None:
+        """Send as much as the window has room for."""
+        session = self._session
+        if session is None:
+            return
+        with suppress(BridgeUnreachable):  # `run` notices too, and returns to their owners what is in flight
+            while len(self._in_flight) < self._room and (item := self._next()) is not None:
+                self._in_flight.append(item)
+                future = session.send(item.message)
+                if future is not None:
+                    future.add_done_callback(partial(self._settled, session, item))
+            while self._latest and not session.congested:
+                topic = next(iter(self._latest))
+                session.send(Message(topic, self._latest.pop(topic), qos=0, retain=True))
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is out and acknowledged."""
+        waiting = self._session is None or self._outbox or self._dirty or self._in_flight
+        return not waiting and all(pump.idle for pump, _ in self._pumps)
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is acknowledged; false if it is not after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.idle:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # --- the connection ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled. Cancelling disconnects in order (no last will)."""
+        backoff_s, said = self._backoff_s[0], ""
+        while True:
+            reason = ""
+            try:
+                async with self._connect(
+                    self._address,
+                    identifier=self._identifier,
+                    on_message=self._on_message,
+                    will=self._will,
+                    retained=False,
+                    window=self._window,
+                ) as session:
+                    for topic_filter in self._subscriptions:
+                        await session.subscribe(topic_filter)
+                    self._begin(session)
+                    said, backoff_s = "", self._backoff_s[0] if not self._strikes else backoff_s
+                    try:
+                        await asyncio.wait([session.lost])
+                        reason = session.lost.result()
+                    finally:
+                        self._end(reason or "closed")
+            except PicobridgeError as error:
+                reason = error.message
+            if reason != said:
+                LOG.warning("no connection to the broker %s: %s", self._address, reason)
+                said = reason
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, self._backoff_s[1])
+
+    def _begin(self, session: Session) -> None:
+        LOG.info("connected to the broker %s, MQTT %s", self._address, session.version)
+        self._address = replace(self._address, version=session.version)
+        self._session = session
+        self._room = min(self._window, session.receive_maximum or self._window)
+        limits = [limit for limit in (session.max_packet, self._learned_limit) if limit is not None]
+        self._packet_limit = min(limits, default=None)
+        self._acknowledged = 0
+        self._dirty = dict.fromkeys(self._retained)
+        self.connected.set()
+        self._changed(None)
+        self.wake()
+
+    def _end(self, reason: str) -> None:
+        self._session = None
+        self.connected.clear()
+        items, self._in_flight = list(self._in_flight), deque()
+        if items and not self._acknowledged:
+            self._strike(items[0].message)
+        else:
+            self._strikes = 0
+        for pump, _ in self._pumps:
+            pump.lost([item.package for item in items if item.pump is pump and item.package is not None])
+        messages = [item.message for item in items if item.pump is None and not item.retained]
+        self._outbox.extendleft(reversed(messages))
+        self._outbox_bytes += sum(len(message.payload) for message in messages)
+        for item in items:
+            if item.retained and not item.message.payload:  # a removal, to be done again
+                self._retained.setdefault(item.message.topic, b"")
+        self._changed(reason)
+        self._progress.set()
+
+    def _strike(self, head: Message) -> None:
+        """A broker that cannot say how much it takes (MQTT 3.1.1) hangs up on a message that is too long, for ever."""
+        self._strikes += 1
+        if self._strikes < _STRIKES or len(head.payload) <= 1024:
+            return
+        self._strikes = 0
+        shorter = max(1024, len(head.payload) // 2)
+        LOG.error("the broker hangs up on %d bytes on %s; sending at most %d", len(head.payload), head.topic, shorter)
+        self._learned_limit = len(head.topic) + shorter + _PACKET_OVERHEAD
+
+    def _settled(self, session: Session, item: _InFlight, done: asyncio.Future[None]) -> None:
+        if self._session is not session:
+            return  # the connection is gone, and `_end` has returned the item to its owner
+        error = done.exception()
+        if isinstance(error, BridgeUnreachable):
+            return  # `run` is about to find out
+        if isinstance(error, Refused) and item.pump is None:
+            self._drop(item.message, error.message)
+        elif error is not None:
+            if not session.lost.done():
+                session.lost.set_result(f"{item.message.topic}: {error}")
+            return
+        self._in_flight.remove(item)
+        self._acknowledged += 1
+        if item.pump is not None and item.package is not None:
+            item.pump.acknowledged(item.package)
+        self._progress.set()
+        self.wake()
+
+    def _next(self) -> _InFlight | None:
+        while self._outbox:
+            message = self._outbox.popleft()
+            self._outbox_bytes -= len(message.payload)
+            if self._fits(message):
+                return _InFlight(message)
+        while self._dirty:
+            topic = next(iter(self._dirty))
+            del self._dirty[topic]
+            payload = self._retained[topic]
+            message = Message(topic, payload, retain=True)
+            if not payload:
+                del self._retained[topic]
+            if self._fits(message):
+                return _InFlight(message, retained=True)
+        for _ in range(len(self._pumps)):
+            pump, topic = self._pumps[0]
+            self._pumps.rotate(-1)
+            if pump.waiting and (package := pump.next(self._sample_limit(topic))) is not None:
+                return _InFlight(Message(topic, package.payload), pump, package)
+        return None
+
+    def _sample_limit(self, topic: str) -> int:
+        if self._packet_limit is None:
+            return PAYLOAD_LIMIT
+        return min(PAYLOAD_LIMIT, max(1024, self._packet_limit - len(topic) - _PACKET_OVERHEAD))
+
+    def _fits(self, message: Message) -> bool:
+        if self._packet_limit is None:
+            return True
+        size = len(message.topic) + len(message.payload) + _PACKET_OVERHEAD
+        if size <= self._packet_limit:
+            return True
+        self._drop(message, f"the broker takes at most {self._packet_limit} bytes a packet")
+        return False
+
+    def _drop(self, message: Message, reason: str) -> None:
+        self.dropped += 1
+        LOG.error("a message of %d bytes on %s is dropped: %s", len(message.payload), message.topic, reason)
