@@ -18,8 +18,9 @@ class StagePose:
 class Chamber:
     """`touch_alarm` is "armed", "tripped" or "disabled". `pressure_pa` starts in the working vacuum."""
 
-    def __init__(self, before_change: Callable[[], None]) -> None:
+    def __init__(self, before_change: Callable[[], None], on_stage_motion: Callable[[bool], None]) -> None:
         self._before_change = before_change
+        self._on_stage_motion = on_stage_motion
         self.pressure_pa = 5e-4
         self.stage = StagePose()
         self.touch_alarm = "armed"
@@ -49,6 +50,7 @@ class Chamber:
         if moving != self._stage_moving:
             self._before_change()
             self._stage_moving = moving
+            self._on_stage_motion(moving)
 
     @property
     def beam_current_a(self) -> float:

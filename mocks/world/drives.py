@@ -42,7 +42,7 @@ class Reading:
     """Means over one interval of measurement, noise and mains included.
 
     `voltage_end_v` is the voltage at the end of the interval without noise: what a fast comparator in the instrument
-    would act on. `compliance`: the drive was held by its limit during at least a part of the interval.
+    would act on. `compliance`: at the end of the interval the drive is held back by its limit.
     """
 
     voltage_v: float

@@ -41,7 +41,7 @@ class Wiring:
 
     @property
     def route(self) -> str:
-        """"open", the name of the only closed route, or "conflict" if there are two or more."""
+        """ "open", the name of the only closed route, or "conflict" if there are two or more."""
         closed = self.closed_routes
         if not closed:
             return "open"
