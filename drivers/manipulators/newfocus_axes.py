@@ -1,0 +1,89 @@
+"""The three axes of the tip in a controller's terms: numbers, signs, steps, limits, speeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidValue
+from ..interfaces import Options, option
+from ..quantities import quantity
+from .newfocus_protocol import AXES, STEPS_MAX
+
+AXIS_NAMES = ("x", "y", "z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picomotor8742Options(Options):
+    step_size_m: float = option(30e-9, unit="m", help="nominal step of all axes")
+    step_sizes_m: Mapping[str, Any] = option(
+        default_factory=dict, help='step of single axes, such as {z="22 nm"}; overrides step_size_m'
+    )
+    axes: Mapping[str, int] = option(
+        default_factory=lambda: {"x": 1, "y": 2, "z": 3},
+        help="controller axis (1 to 4) of x, y and z; negative where positive steps move the tip the other way",
+    )
+    limits: Mapping[str, Any] = option(
+        default_factory=dict, help='soft limits, such as {z=["-100 um", "20 um"]}; none for axes not named'
+    )
+    speed_m_per_s: float = option(0.0, unit="m/s", help="speed set on connecting; 0 leaves the controller's own")
+    address: int = option(0, help="address (1 to 31) of the unit on an RS-485 chain; 0 for the one on the wire")
+    serial: str = option("", help="serial number that the controller must have; empty takes any")
+
+    def __post_init__(self) -> None:
+        if sorted(self.axes) != list(AXIS_NAMES) or any(
+            isinstance(n, bool) or not isinstance(n, int) or abs(n) not in AXES for n in self.axes.values()
+        ):
+            raise InvalidValue(f"option axes is {dict(self.axes)}; accepted: x, y and z, each 1 to 4 or -1 to -4")
+        if len({abs(number) for number in self.axes.values()}) < len(self.axes):
+            raise InvalidValue(f"option axes is {dict(self.axes)}; each axis of the controller can be used once")
+        for name in (*self.step_sizes_m, *self.limits):
+            if name not in AXIS_NAMES:
+                raise InvalidValue(f"axis {name!r} in the options is not known; accepted: x, y, z")
+        if not self.speed_m_per_s >= 0:
+            raise InvalidValue(f"option speed_m_per_s is {self.speed_m_per_s}; accepted: 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of the tip. `number` is the controller's; `metres_per_step` is signed."""
+
+    name: str
+    number: int
+    metres_per_step: float
+    limits: tuple[float, float]
+
+    def metres(self, steps: int) -> float:
+        return steps * self.metres_per_step + 0.0  # no minus zero
+
+    def steps(self, value: float, parameter: str) -> int:
+        """The nearest step. Raises `InvalidValue` outside the limits."""
+        low, high = self.limits
+        if not low <= value <= high:
+            raise InvalidValue(f"{parameter} is {value:g} m; accepted: {low:g} to {high:g} m")
+        return round(value / self.metres_per_step)
+
+    def rate(self, speed_m_per_s: float, rate_max: int) -> int:
+        """Steps a second. Raises `InvalidValue` if the controller cannot go that fast or that slow."""
+        step = abs(self.metres_per_step)
+        if not step / 2 <= speed_m_per_s <= rate_max * step * (1 + 1e-9):
+            raise InvalidValue(
+                f"speed_m_per_s is {speed_m_per_s:g} m/s; "
+                f"accepted for axis {self.name}: {step:g} to {rate_max * step:g} m/s"
+            )
+        return max(1, round(speed_m_per_s / step))
+
+
+def make_axis(name: str, options: Picomotor8742Options) -> Axis:
+    number = options.axes[name]
+    step = quantity(options.step_sizes_m.get(name, options.step_size_m), "m", field=f"step size of {name}")
+    if not step > 0:
+        raise InvalidValue(f"step size of {name} is {step:g} m; accepted: more than 0")
+    reach = STEPS_MAX * step
+    low, high = options.limits.get(name, (-reach, reach))
+    low, high = quantity(low, "m", field=f"limit of {name}"), quantity(high, "m", field=f"limit of {name}")
+    if not low < high:
+        raise InvalidValue(f"limits of {name} are {low:g} and {high:g} m; the first must be below the second")
+    return Axis(name, abs(number), math.copysign(step, number), (low, high))
