@@ -84,7 +84,7 @@ class Watch:
 
 
 def watch_loops(watch: Watch) -> Callable[[], None]:
-    """Have every `asyncio.Runner` (and so pytest-asyncio and `asyncio.run`) report its left tasks; returns the undoing."""
+    """Have each `asyncio.Runner` (so pytest-asyncio and `asyncio.run` too) report its left tasks; returns the undoing."""
     runners: Any = asyncio.runners
     original = runners._cancel_all_tasks
 

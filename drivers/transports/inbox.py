@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from ..errors import DeviceLost
+from ..errors import DeviceLost, LinkError
 from .address import Address
 from .base import timed_out
 
@@ -26,6 +26,7 @@ class Inbox:
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._lost: DeviceLost | None = None
+        self._fault: LinkError | None = None
         #: bytes waiting
         self.size = 0
 
@@ -33,6 +34,10 @@ class Inbox:
     def lost(self) -> DeviceLost | None:
         """A new copy of the error that ended the wire, or None."""
         return None if self._lost is None else DeviceLost(self._lost.message, hint=self._lost.hint)
+
+    @property
+    def empty(self) -> bool:
+        return not self._chunks
 
     @property
     def full(self) -> bool:
@@ -44,6 +49,11 @@ class Inbox:
         self.size += len(data)
         self._wake()
 
+    def put_fault(self, error: LinkError) -> None:
+        """Something went wrong after what has arrived, but the wire goes on: one `get` raises it."""
+        self._fault = error
+        self._wake()
+
     def fail(self, error: DeviceLost) -> bool:
         """The wire is gone. Returns whether that is news."""
         if self._lost is not None:
@@ -53,11 +63,17 @@ class Inbox:
         return True
 
     async def get(self, timeout_s: float) -> bytes:
-        """All that is there, at least one byte; on a packet wire one packet. Raises `DeviceTimeout`, `DeviceLost`."""
-        if not self._chunks and self._lost is None:
+        """All that is there, at least one byte; on a packet wire one packet.
+
+        Raises `DeviceTimeout`, `DeviceLost`, and what `put_fault` got.
+        """
+        if not self._chunks and self._lost is None and self._fault is None:
             await self._wait(timeout_s)
         if self._chunks:
             return self._take()
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
         lost = self.lost
         if lost is not None:
             raise lost
@@ -67,6 +83,7 @@ class Inbox:
         """Everything that is there now, maybe nothing, and no error."""
         data = b"".join(self._chunks)
         self._chunks.clear()
+        self._fault = None
         self.size = 0
         return data
 

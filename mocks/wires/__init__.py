@@ -2,6 +2,7 @@
 
 from .faults import Faults, Rule
 from .serve import Served, serve
+from .usb import UsbDescriptor
 from .wire import Wire
 
-__all__ = ["Faults", "Rule", "Served", "Wire", "serve"]
+__all__ = ["Faults", "Rule", "Served", "UsbDescriptor", "Wire", "serve"]

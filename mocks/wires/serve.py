@@ -10,9 +10,10 @@ from ..instrument import Instrument
 from .faults import Faults
 from .pty import PtyWire
 from .tcp import TcpWire
+from .usb import UsbWire
 from .wire import Wire
 
-WIRES: dict[str, type[Wire]] = {"pty": PtyWire, "tcp": TcpWire}
+WIRES: dict[str, type[Wire]] = {"pty": PtyWire, "tcp": TcpWire, "usb": UsbWire}
 
 
 class Served:
@@ -50,8 +51,8 @@ class Served:
 async def serve(instrument: Instrument, wire: str | None = None, **options: Any) -> AsyncIterator[Served]:
     """Serve `instrument` on "pty", "tcp" or "usb" (default: the instrument's own), and close both at the end.
 
-    `options` are the wire's: `seed` (of the faults), `link` (pty), `host` and `port` (tcp), `port` (usb). Raises what
-    the instrument raised meanwhile.
+    `options` are the wire's: `seed` (of the faults), `link` (pty), `host` and `port` (tcp), `port`, `bus` and `unit`
+    (usb). Raises what the instrument raised meanwhile.
     """
     kind = wire or instrument.wire
     if kind not in WIRES:
