@@ -1,0 +1,13 @@
+"""The async client: what a script or a notebook imports. It talks MQTT and holds no driver code.
+
+async with connect("mqtt://localhost") as lab:
+    print(await lab.stage.position())
+    async for block in lab.pstat.stream():
+        print(block["voltage_v"])
+"""
+
+from .blocks import BlockStream
+from .lab import Lab, connect
+from .runs import Run
+
+__all__ = ["BlockStream", "Lab", "Run", "connect"]

@@ -1,0 +1,58 @@
+"""The `picobridge` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from drivers.errors import PicobridgeError
+
+from . import direct, inventory
+from .output import print_error
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="picobridge",
+        description="Bridge between nanobattery lab hardware and MQTT.",
+        epilog="`picobridge COMMAND --help` says more. Start with `picobridge demo`.",
+    )
+    parser.add_argument("--version", action="version", version=f"picobridge {version('picobridge')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    direct.add_parsers(commands)
+    inventory.add_parsers(commands)
+    return parser
+
+
+async def _run(args: argparse.Namespace) -> int:
+    """Let SIGTERM end a command as Ctrl-C does: by cancellation, so that devices are left safe."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    status: int = await args.function(args)
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 an error that is printed, 2 wrong usage, 130 interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return asyncio.run(_run(args))
+    except PicobridgeError as error:
+        print_error(error, as_json=getattr(args, "json", False))
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone (`| head`): that is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

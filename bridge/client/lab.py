@@ -1,0 +1,297 @@
+"""A bridge, as seen from a script."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, TypeVar
+
+from bridge.transfer.messages import Reply, Request, load_object
+from bridge.transfer.mqtt import BrokerAddress, Incoming, Message
+from bridge.transfer.topics import DEFAULT_ROOT, Topics, any_status, checked_name
+from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError
+
+from .blocks import BlockStream
+from .connection import Connection, Listener
+from .proxies import PROXIES, Proxy
+from .runs import Run
+
+P = TypeVar("P", bound=Proxy)
+
+#: A request that the daemon has not seen after this long is not executed any more.
+EXPIRY_S = 10.0
+#: How long to wait for the first sign of a daemon.
+FIND_S = 3.0
+
+
+class Lab:
+    """The devices and runs of one bridge. Made by `connect`.
+
+    Devices are attributes (`lab.stage`) and items (`lab["fib-stage"]`), with the interfaces of the drivers.
+    """
+
+    def __init__(self, connection: Connection, topics: Topics, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._topics = topics
+        self._runs: dict[str, Run] = {}
+        self._waiting: dict[str, tuple[Request, asyncio.Future[Any]]] = {}
+        self._offline = asyncio.Event()
+        self.devices: dict[str, Proxy] = {}
+        connection.on_reconnected = self._ask_again
+
+    def __getattr__(self, name: str) -> Any:
+        devices: dict[str, Proxy] = self.__dict__.get("devices", {})
+        for spelled in (name, name.replace("_", "-")):
+            if spelled in devices:
+                return devices[spelled]
+        raise AttributeError(f"the bridge has no device {name!r}; it has {', '.join(devices) or 'none'}")
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.devices[name]
+        except KeyError:
+            raise InvalidValue(f"device {name!r} is not known; accepted: {', '.join(self.devices) or 'none'}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.devices)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name.replace("-", "_") for name in self.devices)]
+
+    @property
+    def bridge(self) -> str:
+        """The topic prefix of the bridge."""
+        return self._topics.prefix
+
+    async def refresh(self) -> None:
+        """Ask again which devices there are, and what is known of them."""
+        known = await self.request("devices")
+        self.devices = {name: PROXIES[info["interface"]](self, name, info) for name, info in known.items()}
+
+    async def call(self, device: str, method: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Call a method of a device; values may be text with units. Raises what the driver raised."""
+        return await self.request("call", {"device": device, "method": method, "arguments": dict(arguments or {})})
+
+    async def start(
+        self,
+        procedure: str,
+        parameters: Mapping[str, Any] | None = None,
+        devices: Mapping[str, str | Proxy] | None = None,
+    ) -> Run:
+        """Start an experiment in the daemon. `devices` maps its roles to devices.
+
+        Raises `InvalidValue`, `Refused`, `Busy`.
+        """
+        names = {role: device if isinstance(device, str) else device.name for role, device in (devices or {}).items()}
+        answer = await self.request(
+            "run", {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names}
+        )
+        return self._run(str(answer["run"]))
+
+    async def run(
+        self,
+        procedure: str,
+        parameters: Mapping[str, Any] | None = None,
+        devices: Mapping[str, str | Proxy] | None = None,
+    ) -> dict[str, Any]:
+        """Start an experiment and await its result; if this is cancelled, the run is aborted."""
+        run = await self.start(procedure, parameters, devices)
+        try:
+            return await run.result()
+        except asyncio.CancelledError:
+            await run.abort()
+            raise
+
+    async def runs(self) -> list[Run]:
+        """The runs that the daemon knows, the oldest first."""
+        found = []
+        for state in await self.request("runs"):
+            run = self._run(str(state["run"]))
+            run.update_state(state)
+            found.append(run)
+        return found
+
+    async def procedures(self) -> list[dict[str, Any]]:
+        """What can be started: name, summary, roles, parameters with units, defaults and help."""
+        return list(await self.request("procedures"))
+
+    async def stop(self) -> dict[str, Any]:
+        """Everything to its safe state, now: runs aborted, sources off, motion stopped. Returns what became of each."""
+        return dict(await self.request("stop"))
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """What a person should read, from now on."""
+        async with self._connection.listen(self._topics.events) as listener:
+            while True:
+                await listener.wait()
+                message = listener.take()
+                if message is not None:
+                    yield load_object(message.payload)
+
+    @contextlib.asynccontextmanager
+    async def listen_to_samples(self, device: str) -> AsyncIterator[BlockStream]:
+        """The blocks of a device from now on ("+": of all devices)."""
+        async with self._connection.listen(self._topics.samples(device)) as listener:
+            yield BlockStream(listener)
+
+    @contextlib.asynccontextmanager
+    async def listen(self, *filters: str) -> AsyncIterator[Listener]:
+        """Raw messages of topic filters below the bridge's prefix."""
+        async with self._connection.listen(*(f"{self._topics.prefix}/{f}" for f in filters)) as listener:
+            yield listener
+
+    async def request(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Ask the daemon and await its answer, which may take as long as a move takes.
+
+        Raises the daemon's error, or `BridgeUnreachable` if it goes away before it has answered: whether the request
+        was executed is then not known.
+        """
+        request = Request(
+            method=method,
+            params=dict(params or {}),
+            sender=self._name,
+            expires_at=time.time() + EXPIRY_S,
+            reply_to=self._topics.reply(self._name),
+        )
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = (request, answer)
+        try:
+            await self._connection.publish(Message(self._topics.request(method), request.encode()))
+            offline = asyncio.ensure_future(self._offline.wait())
+            try:
+                await asyncio.wait({answer, offline}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                offline.cancel()
+                await asyncio.gather(offline, return_exceptions=True)
+            if not answer.done():
+                raise BridgeUnreachable(
+                    f"the daemon of {self._topics.prefix} went offline before it answered", operation=method
+                )
+            return answer.result()
+        finally:
+            del self._waiting[request.id]
+
+    async def serve(self, listener: Listener) -> None:
+        """For `connect`: take in what the daemon says, until cancelled."""
+        while True:
+            await listener.wait()
+            message = listener.take()
+            if message is not None:
+                with contextlib.suppress(InvalidValue):  # not from our daemon
+                    self._take_in(message)
+
+    def _take_in(self, message: Incoming) -> None:
+        if message.topic == self._topics.reply(self._name):
+            self._take_reply(Reply.decode(message.payload))
+            return
+        fields = load_object(message.payload)
+        if message.topic == self._topics.status:
+            if fields.get("status") == "online":
+                self._offline.clear()
+            else:
+                self._offline.set()
+            return
+        run, kind = message.topic.removeprefix(f"{self._topics.prefix}/runs/").split("/")
+        if kind == "state":
+            self._run(run).update_state(fields)
+        else:
+            self._run(run).update_result(fields)
+
+    def _take_reply(self, reply: Reply) -> None:
+        _, answer = self._waiting.get(reply.id, (None, None))
+        if answer is None or answer.done():
+            return
+        if reply.error is not None:
+            answer.set_exception(reply.error)
+        else:
+            answer.set_result(reply.result)
+
+    def _run(self, run: str) -> Run:
+        if run not in self._runs:
+            self._runs[run] = Run(run, self._abort)
+        return self._runs[run]
+
+    async def _abort(self, run: str) -> None:
+        await self.request("abort", {"run": run})
+
+    def _ask_again(self) -> None:
+        """The connection was away: an answer may be lost. The same id again acts once and brings the stored answer."""
+        for request, answer in self._waiting.values():
+            if not answer.done():
+                message = Message(self._topics.request(request.method), request.encode())
+                task = asyncio.ensure_future(self._connection.publish(message))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    url: str = "mqtt://localhost",
+    *,
+    bridge: str | None = None,
+    root: str = DEFAULT_ROOT,
+    name: str = "script",
+    find_s: float = FIND_S,
+) -> AsyncIterator[Lab]:
+    """`async with connect("mqtt://localhost") as lab`.
+
+    `bridge` may be left out if only one is online on the broker. `name` is who asks, in the daemon's audit; a few random
+    characters are added, so that two scripts of one name do not get each other's answers.
+
+    Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named).
+    """
+    own_name = f"{checked_name(name, 'name')[:24]}-{secrets.token_hex(3)}"
+    async with Connection(BrokerAddress.parse(url), own_name) as connection:
+        topics = Topics(await _find(connection, bridge, root, find_s))
+        lab = Lab(connection, topics, own_name)
+        filters = (
+            topics.reply(own_name),
+            topics.status,
+            f"{topics.prefix}/runs/+/state",
+            f"{topics.prefix}/runs/+/result",
+        )
+        async with connection.listen(*filters) as listener:
+            serving = asyncio.create_task(lab.serve(listener), name="picobridge-lab")
+            try:
+                await lab.refresh()
+                yield lab
+            finally:
+                serving.cancel()
+                await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _find(connection: Connection, bridge: str | None, root: str, find_s: float) -> str:
+    """The prefix of the bridge that is meant. A bridge without a daemon is known by its retained `offline`."""
+    wanted = Topics.of(bridge, root).status if bridge is not None else any_status(root)
+    online: set[str] = set()
+    offline: set[str] = set()
+    async with connection.listen(wanted) as listener:
+        with contextlib.suppress(TimeoutError):
+            # where the bridge is named its first status decides; else the broker's retained ones come at once, together
+            async with asyncio.timeout(find_s) as limit:
+                while True:
+                    await listener.wait()
+                    message = listener.take()
+                    if message is None:
+                        continue
+                    prefix = message.topic.removesuffix("/status")
+                    try:
+                        is_online = load_object(message.payload).get("status") == "online"
+                    except PicobridgeError:
+                        continue
+                    (online if is_online else offline).add(prefix)
+                    if is_online and bridge is not None:
+                        return prefix
+                    limit.reschedule(asyncio.get_running_loop().time() + 0.2)
+    if len(online) == 1:
+        return online.pop()
+    if online:
+        names = ", ".join(sorted(prefix.removeprefix(f"{root}/") for prefix in online))
+        raise InvalidValue(f"several bridges are online; name one of them with bridge=: {names}")
+    if offline:
+        names = ", ".join(sorted(offline))
+        raise BridgeUnreachable(f"the daemon of {names} is offline")
+    raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")

@@ -1,0 +1,94 @@
+"""A run in the daemon, as seen from a script: follow it, await its result, abort it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from drivers.errors import PicobridgeError
+from drivers.samples import SampleBlock
+
+from .blocks import BlockStream
+
+#: The statuses of `runs/<run>/state` after which nothing more comes.
+ENDED = frozenset({"done", "failed", "aborted", "interrupted"})
+
+
+class Run:
+    """`state` is the newest `runs/<run>/state`. Awaiting `result()` after an abort or a failure raises its error."""
+
+    def __init__(self, run: str, abort: Callable[[str], Awaitable[None]]) -> None:
+        self.id = run
+        self.state: Mapping[str, Any] = {}
+        self._outcome: Mapping[str, Any] | None = None
+        self._changed = asyncio.Event()
+        self._abort = abort
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}: {self.state.get('status', 'starting')}>"
+
+    @property
+    def ended(self) -> bool:
+        return self.state.get("status") in ENDED
+
+    async def states(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Each new state, at most ten a second, the last one included; ends with the run."""
+        last: Mapping[str, Any] | None = None
+        while True:
+            if self.state is not last and self.state:
+                last = self.state
+                yield last
+            if self.ended and self.state is last:
+                return
+            await self._wait()
+
+    async def result(self) -> dict[str, Any]:
+        """What the procedure found. Raises the error that ended the run, as the class that was raised there."""
+        while self._outcome is None:
+            await self._wait()
+        if not self._outcome.get("ok"):
+            raise PicobridgeError.from_dict(self._outcome.get("error") or {"message": f"run {self.id} has no result"})
+        return dict(self._outcome["result"])
+
+    async def abort(self) -> None:
+        """End the run; returns when it has cleaned up: source off, motion stopped. No-op if it has ended."""
+        if not self.ended:
+            await self._abort(self.id)
+
+    async def until_ended(self, blocks: BlockStream) -> AsyncIterator[SampleBlock]:
+        """Blocks of a stream until the run has ended and all that came before its end was handed on."""
+        while True:
+            block = blocks.take()
+            if block is not None:
+                yield block
+            elif self.ended:
+                return
+            else:
+                await self._first_of(blocks.arrived())
+
+    def update_state(self, state: Mapping[str, Any]) -> None:
+        """For `Lab`: a message of `runs/<run>/state` came."""
+        self.state = state
+        self._notify()
+
+    def update_result(self, outcome: Mapping[str, Any]) -> None:
+        """For `Lab`: a message of `runs/<run>/result` came."""
+        self._outcome = outcome
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _wait(self) -> None:
+        await self._changed.wait()
+
+    async def _first_of(self, arrival: Awaitable[None]) -> None:
+        waiting = [asyncio.ensure_future(arrival), asyncio.ensure_future(self._wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
