@@ -247,6 +247,7 @@ class ZeissRemcon(Stage):
             if reading.moving:
                 seen_moving, resting = True, None
             elif self._near(reading.values, target) and (seen_moving or elapsed >= _START_S):
+                self._commanded_s = -math.inf
                 return reading
             elif elapsed >= _START_S:
                 if resting is not None and self._near(reading.values, resting.values):
