@@ -1,0 +1,125 @@
+"""What the procedures share: the devices of a run, the route, and the source that is off whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, cast
+
+from drivers.errors import CellNotOff, InvalidValue, LinkError, PicobridgeError
+from drivers.interfaces import Device, Feedthrough, Manipulator, Potentiostat
+from drivers.potentiostats.polling import to_the_end
+
+from .context import Context
+
+#: Real seconds between two reports of progress within a step: enough for a bar, no flood when a simulation runs fast.
+_PROGRESS_S = 0.1
+
+#: From a sample's arrival to the source switched off: host, wire and relay. Keithleys' relay alone takes 15 ms.
+DEFAULT_LATENCY_S = 0.05
+
+
+def potentiostat_of(context: Context) -> Potentiostat:
+    return cast(Potentiostat, _device(context, "potentiostat"))
+
+
+def manipulator_of(context: Context) -> Manipulator:
+    return cast(Manipulator, _device(context, "manipulator"))
+
+
+def _device(context: Context, role: str) -> Device:
+    """The device that plays a role, by what it says it is: the daemon may hand out its own stand-in for a driver.
+
+    Raises `InvalidValue` if there is none or it is of another interface.
+    """
+    found = context.device(role)
+    if found.interface != role:
+        raise InvalidValue(f"role {role!r} is played by {found.name}, a {found.interface}; a {role} is accepted")
+    return found
+
+
+def check_route(context: Context, route: str) -> Feedthrough | None:
+    """The feedthrough that a route needs, without touching it. Raises `InvalidValue` before anything is switched."""
+    if not route:
+        return None
+    feedthrough = cast(Feedthrough, _device(context, "feedthrough"))
+    routes = feedthrough.capabilities.routes
+    if route not in routes:
+        raise InvalidValue(f"route {route!r} is not known to {feedthrough.name}; accepted: {', '.join(routes)}")
+    return feedthrough
+
+
+async def select_route(
+    context: Context, potentiostat: Potentiostat, feedthrough: Feedthrough | None, route: str
+) -> None:
+    """Switch with the source off and proven so: relays are not made to break a current."""
+    if feedthrough is None:
+        return
+    context.progress(f"route {route}", None, route=route)
+    await potentiostat.cell_off()
+    await feedthrough.select(route)
+
+
+@asynccontextmanager
+async def source_off_afterwards(context: Context, potentiostat: Potentiostat) -> AsyncGenerator[None, None]:
+    """However the block is left, the cell is disconnected and that verified, even while the run is being aborted.
+
+    If the link is what failed, the cell cannot be proven off from here: the first error is raised, with what follows
+    from it said in its hint, and the daemon switches the source off before anything else when the device is back.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            await to_the_end(potentiostat.cell_off())
+        except (CellNotOff, LinkError) as second:
+            context.note(f"the source of {potentiostat.name} could not be proven off: {second}", error=second.to_dict())
+            if isinstance(error, PicobridgeError):
+                error.hint = f"The cell could not be proven off: disconnect it by hand. {error.hint}".strip()
+            else:
+                raise
+        raise
+    await to_the_end(potentiostat.cell_off())
+
+
+class Reporter:
+    """Progress within a step, at a pace that people read."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._last = -float("inf")
+
+    def now(self, step: str, fraction: float | None = None, **values: Any) -> None:
+        self._last = time.monotonic()
+        self._context.progress(step, fraction, **values)
+
+    def maybe(self, step: str, fraction: float | None = None, **values: Any) -> None:
+        if time.monotonic() - self._last >= _PROGRESS_S:
+            self.now(step, fraction, **values)
+
+
+def instrument(potentiostat: Potentiostat) -> dict[str, Any]:
+    """Who measured, for the result."""
+    identity = potentiostat.identity
+    return {"device": potentiostat.name} | (asdict(identity) if identity is not None else {})
+
+
+def choose(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    """Raises `InvalidValue` for text that is none of `accepted`."""
+    if value not in accepted:
+        raise InvalidValue(f"{name} is {value!r}; accepted: {', '.join(accepted)}")
+
+
+def positive(**values: float | None) -> None:
+    """Raises `InvalidValue` for a number that is not greater than zero; None is none."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise InvalidValue(f"{name} is {value:g}; it must be greater than zero")
+
+
+def not_negative(**values: float) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise InvalidValue(f"{name} is {value:g}; it must not be negative")
