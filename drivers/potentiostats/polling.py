@@ -18,8 +18,8 @@ from .limits import LimitWatch
 
 T = TypeVar("T")
 
-#: Samples are handed on together while less real time than this has passed since the last block: up to 200 blocks a second,
-#: so one sample a block at the rates of these instruments, long blocks when a simulation runs as fast as it can.
+#: Samples are handed on together while less real time than this has passed since the last block: up to 200 blocks a
+#: second, so one sample a block at the rates of these instruments, long ones when a simulation runs as fast as it can.
 EMIT_AFTER_S = 0.005
 BLOCK_MAX = 1024
 
@@ -47,11 +47,11 @@ async def poll(
     """Read until a limit of `technique`, until `read_one` returns None (its program is over), or until `stop` is set.
 
     `wait`, if given, is awaited before each reading and given up when `stop` is set; a reading under way is finished.
-    `switch_off` is called once, as soon as the run has ended or `read_one` or `wait` has failed. It is not called when the
-    generator is closed or cancelled from outside: the caller's `finally` must see to that (with `to_the_end`).
+    `switch_off` is called once, as soon as the run has ended or `read_one` or `wait` has failed. It is not called when
+    the generator is closed or cancelled from outside: the caller's `finally` must see to that (with `to_the_end`).
 
-    Indices start at 0; the last block has `end` set (and may be empty). Samples read before an error are handed on before
-    it is raised. Raises what `read_one`, `wait` and `switch_off` raise; an error of `switch_off` goes first.
+    Indices start at 0; the last block has `end` set (and may be empty). Samples read before an error are handed on
+    before it is raised. Raises what `read_one`, `wait` and `switch_off` raise; an error of `switch_off` goes first.
     """
     pending = _Pending(stream, start_time_ns, attributes or {})
     limits = LimitWatch(technique)
@@ -91,6 +91,11 @@ def crossed(limits: LimitWatch, reading: Reading) -> EndReason | None:
     """Why this one sample ends the technique, or None."""
     time, voltage, current = np.array([reading[:3]]).T
     return limits.check_samples(time, voltage, current, np.array([reading.flags], dtype=np.uint32))
+
+
+def empty_block(end: EndReason, start_time_ns: int = 0) -> SampleBlock:
+    """The one block of a run that ended before its first sample."""
+    return _Pending("", start_time_ns, {}).block(end)
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
