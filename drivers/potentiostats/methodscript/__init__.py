@@ -1,0 +1,5 @@
+"""PalmSens MethodSCRIPT instruments."""
+
+from .driver import MethodScript, MethodScriptOptions
+
+__all__ = ["MethodScript", "MethodScriptOptions"]

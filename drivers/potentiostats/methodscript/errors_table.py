@@ -1,16 +1,10 @@
 """The error codes of MethodSCRIPT instruments, in words.
 
-Source: PalmSens/palmsens-sdk at 39c885d, python/src/pypalmsens/_instruments/comm_registry.py (the maker's own table); the
-codes that a driver or a script of ours can meet, reworded.
+Source: PalmSens/palmsens-sdk at 39c885d, python/src/pypalmsens/_instruments/comm_registry.py (the maker's own table);
+the codes that a driver or a script of ours can meet, reworded.
 """
 
 from __future__ import annotations
-
-#: a script on this device needs no fresh start after these: it is not able to, or not allowed to
-NOT_SUPPORTED = frozenset({0x001B, 0x001F, 0x0021, 0x4001, 0x4008, 0x4034, 0x4206})
-
-WRONG_MODE = 0x0006
-CRITICAL_OVERLOAD = 0x0032
 
 ERRORS: dict[int, str] = {
     0x0001: "an unspecified error",

@@ -1,9 +1,10 @@
 """The instruments of the MethodSCRIPT family by device code: ranges, limits, what they refuse.
 
 Sources: range indices and labels from PalmSens MethodSCRIPT_Examples at bd1a44a (Example_Python/palmsens/mscript.py);
-potential and current limits from appendix B of the MethodSCRIPT manual v1.8 as two third-party drivers quote it, which agree;
-"Applies to" lines of the maker's examples MSLoopExample009 and 013 (no constant current on EmStat Pico and Sensit).
-Resolutions are recalled, not read (0.006 % of a Pico range, 0.009 % of an EmStat4 one): they serve to refuse hopeless tests.
+potential and current limits from appendix B of the MethodSCRIPT manual v1.8 as two third-party drivers quote it, which
+agree; "Applies to" lines of the maker's examples MSLoopExample009 and 013 (no constant current on EmStat Pico and
+Sensit). Resolutions are recalled, not read (0.006 % of a Pico range, 0.009 % of an EmStat4 one): they serve to refuse
+hopeless tests.
 """
 
 from __future__ import annotations
