@@ -28,6 +28,7 @@ GREETING = b"\xff\xfd\x03\xff\xfb\x01"
 QUEUE_DEPTH = 10
 
 _INTEGER = re.compile(rb"[+-]?\d+")
+_DONE = re.compile(rb"[01]")
 _ERROR = re.compile(rb"(\d+)\s*,\s*(.*)")
 #: A word, not a number: what tells an identity from every other reply.
 _IDENTITY = re.compile(rb"[A-Za-z][\x20-\x7e]*")
@@ -85,17 +86,18 @@ class Exchange:
     def __init__(self, talk: Conversation, prefix: bytes) -> None:
         self._talk = talk
         self._prefix = prefix
+        self._sent = b""
 
     async def send(self, command: str) -> None:
         """A command without a reply. What the controller thinks of it is said when the exchange ends."""
-        await self._talk.send(self._prefix + command.encode("ascii") + b"\r")
+        self._sent = self._prefix + command.encode("ascii") + b"\r"
+        await self._talk.send(self._sent)
 
     async def integer(self, query: str) -> int:
         return int(await self._ask(query, _INTEGER))
 
     async def moving(self, axis: int) -> bool:
-        done = await self._ask(f"{axis}MD?", re.compile(rb"[01]"))
-        return done == b"0"
+        return await self._ask(f"{axis}MD?", _DONE) == b"0"
 
     async def identity(self) -> Identity:
         """Such as `New_Focus 8742 v2.2 08/01/13 11511`: make, model, firmware and its date, serial number."""
@@ -121,6 +123,7 @@ class Exchange:
 
     async def check(self) -> None:
         """Raise what is in the error queue as a `DeviceError`."""
+        sent = self._sent
         errors = await self.errors()
         if not errors:
             return
@@ -129,7 +132,14 @@ class Exchange:
         where = f"axis {axis}: " if axis else ""
         others = f" (and {', '.join(f'{c} {t}' for c, t in errors[1:])})" if errors[1:] else ""
         hint = (_AXIS_HINTS if axis else _HINTS).get(number, "")
-        raise DeviceError(f"{where}error {code}, {text.lower()}{others}", code=code, axis=axis or None, hint=hint)
+        raise DeviceError(
+            f"{where}error {code}, {text.lower()}{others}",
+            sent=sent,
+            received=f"{code}, {text}".encode(),
+            hint=hint,
+            code=code,
+            axis=axis or None,
+        )
 
     async def _ask(self, query: str, shape: re.Pattern[bytes]) -> bytes:
         await self.send(query)

@@ -26,11 +26,13 @@ from ..errors import (
     InvalidValue,
     LinkError,
     MoveFailed,
+    ProtocolError,
     Refused,
     Unsupported,
     WrongDevice,
 )
 from ..interfaces import Identity, Manipulator, ManipulatorCapabilities, ManipulatorPosition
+from ..queries import ask_again
 from ..transports import Transport
 from .newfocus_axes import AXIS_NAMES, Axis, Picomotor8742Options, make_axis
 from .newfocus_protocol import STEPS_MAX, STEPS_MIN, Controller
@@ -91,7 +93,7 @@ class Picomotor8742(Manipulator):
         await self._controller.open()
         identity = await self.identify()
         await self._halt()
-        before, now = self._counted, await self._count()
+        before, now = self._counted, await ask_again(self._count)
         if before is not None and any(before) and not any(now):
             self._reference_lost = True
         if self.options.speed_m_per_s:
@@ -121,17 +123,21 @@ class Picomotor8742(Manipulator):
     # --- position --------------------------------------------------------------------------------------------------
 
     async def position(self) -> ManipulatorPosition:
-        return self._position(await self._count())
+        return self._position(await ask_again(self._count))
 
     def _position(self, counts: tuple[int, ...]) -> ManipulatorPosition:
         x, y, z = (axis.metres(count) for axis, count in zip(self._axes, counts, strict=True))
         return ManipulatorPosition(x, y, z, closed_loop=False)
 
     async def _count(self) -> tuple[int, ...]:
+        """The counts of the axes. Read twice, since the protocol has no checksum: they may differ only in motion."""
         async with self._controller.exchange("position") as exchange:
-            counts = tuple([await exchange.integer(f"{axis.number}TP?") for axis in self._axes])
-        self._counted = counts
-        return counts
+            first, counts = [[await exchange.integer(f"{a.number}TP?") for a in self._axes] for _ in range(2)]
+            for axis, before, now in zip(self._axes, first, counts, strict=True):
+                if before != now and not await exchange.moving(axis.number):
+                    raise ProtocolError(f"axis {axis.name} is at rest, but was at step {before} and then at {now}")
+        self._counted = tuple(counts)
+        return self._counted
 
     # --- motion ----------------------------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Picomotor8742(Manipulator):
             if distance:
                 wanted.append((axis, distance))
         self._refuse_second_move("move_by")
-        counts = dict(zip(self._axes, await self._count(), strict=True))
+        counts = dict(zip(self._axes, await ask_again(self._count), strict=True))
         targets = {}
         for axis, distance in wanted:
             axis.steps(axis.metres(counts[axis]) + distance, f"{axis.name}_m (position plus distance)")

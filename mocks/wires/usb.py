@@ -2,8 +2,9 @@
 
 The backend (`mocks.wires.usb_backend`) talks to this over a loopback socket, so that the client may be another process
 as well as a thread of this one. One line of JSON a request and a reply. An instrument has a class attribute
-`usb: UsbDescriptor`, gets one OUT transfer a `receive`, and may have a method
-`control(request_type, request, value, index, data, length) -> bytes | None` (None: stall).
+`usb: UsbDescriptor`, gets one OUT transfer a `receive`, and may have the methods
+`control(request_type, request, value, index, data, length) -> bytes | None` (None: stall) and `packets_taken()`, called
+when the host has read all that was sent (some instruments do nothing before; `unread` tells them).
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class UsbWire(Wire):
     def fail_next(self, operation: str, number: int) -> None:
         """The next "open", "claim", "read", "write", "control" or "clear_halt" fails with this errno."""
         self._errors.append((operation, number))
+
+    @property
+    def unread(self) -> bool:
+        """Whether something waits to be read by the host."""
+        return bool(self._packets)
 
     def zero_length_packet(self) -> None:
         """Send an empty packet."""
@@ -180,6 +186,9 @@ class UsbWire(Wire):
             data += packet
             if len(packet) < longest:
                 break
+        taken = getattr(self.instrument, "packets_taken", None)
+        if taken is not None and not self._packets:
+            taken()
         return {"data": data.hex()}
 
     def _control(self, setup: list[int], data: bytes) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from .sampling import Sampler, convert
 #: The maker's program waits this long between the set point and the cell's relay.
 SETTLE_S = 0.2
 #: Times that switching the cell off is tried over a bad link.
-OFF_TRIES = 3
+OFF_TRIES = 2
 
 _NOTES = (
     "open circuit: the cell relay is open and the potential is read by the sense leads; the current column is the "

@@ -18,7 +18,7 @@ from ...errors import DeviceError, DeviceTimeout, ProtocolError
 from ...transports import Conversation, Link, Transport
 from .codec import MODELS, SAMPLE_BYTES, Calibration
 
-REPLY_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 0.5
 _REST_S = 0.05
 
 CELL_ON, CELL_OFF = b"CELL ON", b"CELL OFF"

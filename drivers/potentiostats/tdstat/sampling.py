@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from ...clock import Clock
-from ...errors import DeviceError, DeviceLost, LinkError
+from ...errors import DeviceError, DeviceLost, DeviceTimeout, LinkError
 from ...samples import Flag
 from ..polling import Reading
 from .codec import CONVERSION_S, FRESH_S, Calibration
@@ -20,6 +20,8 @@ from .protocol import Session, set_dac
 CONVERSION_TIMEOUT_S = 0.5
 #: Attempts at one reading over a bad link; then the run ends.
 READ_TRIES = 3
+#: Of these so many may be silence: nobody watches the cell meanwhile.
+SILENT_TRIES = 2
 #: Deviation from the set current, in parts of the range, that says "this is not what was asked for".
 DEVIATION_MAX = 0.02
 
@@ -95,7 +97,7 @@ class Sampler:
     async def read(self) -> Reading | None:
         """The next sample; None at the end of a staircase, or when stopped meanwhile.
 
-        Samples are asked for again over a bad link (three times in all, then the error is raised); set points never
+        Samples are asked for again over a bad link (a few times, then the error is raised); set points never
         are.
         """
         steps = self._plan.steps
@@ -104,15 +106,17 @@ class Sampler:
         if not self._on_purpose:
             await self._step()  # first, so that the conversion begun by fetching this sample sees it
         flags = self._timing
+        silent = 0
         for attempt in range(1, READ_TRIES + 1):
             try:
                 packet, began = await self._fetch(again=attempt > 1)
                 break
             except DeviceLost:
                 raise
-            except (LinkError, DeviceError):
+            except (LinkError, DeviceError) as error:
                 flags |= Flag.TIMING
-                if attempt == READ_TRIES or self._stop.is_set():
+                silent += isinstance(error, DeviceTimeout)
+                if attempt == READ_TRIES or silent == SILENT_TRIES or self._stop.is_set():
                     raise
         if self._on_purpose:
             await self._step()
