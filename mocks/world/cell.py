@@ -1,8 +1,9 @@
 """The thin-film battery: what it holds, what it shows, how it ages.
 
-A cell is an electromotive force that depends on its charge, behind a chain of RC elements, with a leak in parallel. Time steps
-may be far longer than the fast elements' time constants: over a step an element is seen as the resistance that it is on
-average over the step (phi1 below), and its state afterwards is the exact one for the step's mean current.
+A cell is an electromotive force that depends on its charge, behind a chain of RC elements, with a leak in parallel.
+Time steps may be far longer than the fast elements' time constants: over a step an element is seen as the resistance
+that it is on average over the step (phi1 below), and its state afterwards is the exact one for the step's mean
+current.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def decay_mean(x: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The cell over one step, as a circuit sees it: a force behind a resistance, rising with the charge that goes in."""
+    """The cell over one step, as a circuit sees it: a force behind a resistance, rising as charge goes in."""
 
     emf_v: float
     resistance_ohm: float
@@ -108,8 +109,9 @@ class Cell:
     def step(self, duration_s: float, current_a: float, external_a: float, *, ages: bool = True) -> None:
         """Live through `duration_s` with the mean `current_a` into the store, `external_a` of it from outside.
 
-        The anode's branch follows the current from outside only: a leak alone lets the voltage sink along the branch that the
-        last charge has left it on, as the note has it. With `ages` false only the charge counts, not the rest.
+        The anode's branch follows the current from outside only: a leak alone lets the voltage sink along the branch
+        that the last charge has left it on, as the note has it. With `ages` false only the charge counts, not the
+        rest.
         """
         charge = current_a * duration_s
         self.charge_c += charge
@@ -129,8 +131,8 @@ class Cell:
     def impedance(self, frequency_hz: float) -> complex:
         """Small-signal impedance of the cell with its leak and short.
 
-        The circuit of the note's section 6, R0 - p(R1,C1) - p(R2,C2) - W; without a Warburg element the diffusion RC takes
-        its place. The capacity of the electrodes themselves (ohms at a tenth of a hertz) is left out.
+        The circuit of the note's section 6, R0 - p(R1,C1) - p(R2,C2) - W; without a Warburg element the diffusion RC
+        takes its place. The capacity of the electrodes themselves (ohms at a tenth of a hertz) is left out.
         """
         shunt = self.shunt_s
         if not self.parameters.alive:
@@ -147,7 +149,8 @@ class Cell:
     def _equilibrium(self, charging: bool) -> tuple[float, float]:
         """Equilibrium voltage, and its slope against charge for current in that direction.
 
-        Lithium that is trapped in the anode still fills it while charging; the discharging branch sees only what can leave.
+        Lithium that is trapped in the anode still fills it while charging; the discharging branch sees only what can
+        leave.
         """
         p = self.parameters
         cathode_v, cathode_slope = LICOO2.at(p.lithium_fraction - self.charge_c / self._cathode_c)

@@ -1,7 +1,7 @@
 """One node with stray capacitance, fed by a source, loaded by a force behind a resistance: solved exactly.
 
-The load's force may rise with the charge that goes in (a cell) and drift by itself (a leak). Over a step all of that is linear,
-so a step of a second is as good as a million of a microsecond, however small the stray capacitance.
+The load's force may rise with the charge that goes in (a cell) and drift by itself (a leak). Over a step all of that
+is linear, so a step of a second is as good as a million of a microsecond, however small the stray capacitance.
 """
 
 from __future__ import annotations

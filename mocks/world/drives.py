@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class OpenDrive:
     """Nothing is driven.
 
-    With `connected` the voltmeter still hangs on the circuit, with its input resistance and bias current (an open-circuit
-    measurement). Without it the instrument's relay is open: the circuit sees nothing of the instrument, and the instrument
-    reads its own zero.
+    With `connected` the voltmeter still hangs on the circuit, with its input resistance and bias current (an
+    open-circuit measurement). Without it the instrument's relay is open: the circuit sees nothing of the instrument,
+    and the instrument reads its own zero.
     """
 
     connected: bool = True

@@ -8,9 +8,9 @@ An event is a dictionary (so that a TOML file can hold it):
 - `{kind = "chatter", rate_hz = 0.2, open_s = 0.02}`: openings at random, this many a second, of this mean length
 - `{kind = "vibration", mean_closed_s = 20.0, mean_open_s = 0.05}`: random telegraph, as a vibrating tip makes it
 
-All take `at_s` (default 0), `for_s` (default: for ever) and `since`: "start" (the instrument's timeline, the default), "drive"
-(when a drive other than zero first meets the cell) or "now" (when the event was added). Times are those of the instrument
-that is connected. At run time there are also three switches: `contact_lost`, `contact_ohm` and `short_ohm`.
+All take `at_s` (default 0), `for_s` (default: for ever) and `since`: "start" (the instrument's timeline, the default),
+"drive" (when a drive other than zero first meets the cell) or "now" (when the event was added). Times are those of the
+instrument that is connected. At run time there are also three switches: `contact_lost`, `contact_ohm` and `short_ohm`.
 """
 
 from __future__ import annotations

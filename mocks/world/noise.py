@@ -1,7 +1,8 @@
 """What an ammeter reads beside the current: a pure function of seed, device, route and interval of time.
 
-Every reading is the mean over its interval, not a sample at a point, so that an integration over whole mains periods rejects the
-mains and a short one aliases it, as the real instruments do. Levels are those of the domain note, section 7.3.
+Every reading is the mean over its interval, not a sample at a point, so that an integration over whole mains periods
+rejects the mains and a short one aliases it, as the real instruments do. Levels are those of the domain note, section
+7.3.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from .randomness import gaussian, make_key, uniform
 
 _TWO_PI = 2.0 * math.pi
 
-#: Lattice spacings of the flicker's octaves, in seconds: equal power in each makes 1/f.
-_OCTAVES_S = (1, 4, 16, 64, 256, 1024)
+#: Lattice spacings of the flicker's octaves, in seconds: equal power in each makes 1/f. What is slower is the drift.
+_OCTAVES_S = (1, 2, 4, 8, 16)
 
-#: The drift is a slow sine (the room's temperature): its slope at time zero is the one given, and it stays bounded.
-_DRIFT_PERIOD_S = 28800.0
+#: The drift is a slow sine (the room's temperature) that begins anywhere: the slope given is its steepest.
+_DRIFT_PERIOD_S = 7200.0
 
 #: Amplitudes relative to the mains' own.
 _MAINS_HARMONICS = ((1, 1.0), (2, 0.03), (3, 0.1))
@@ -85,8 +86,8 @@ class Line:
     def mean(self, start_s: float, duration_s: float) -> float:
         """Mean over the interval of a line of 1 rms.
 
-        The frequency is taken as constant over the interval, at its middle's value: over ten seconds the error is far below
-        what the integration leaves of the line anyway.
+        The frequency is taken as constant over the interval, at its middle's value: over ten seconds the error is far
+        below what the integration leaves of the line anyway.
         """
         middle = start_s + 0.5 * duration_s
         cycles = self._frequency_hz * middle
@@ -110,6 +111,7 @@ class Noise:
         self._white = {route: make_key(seed, device, "white", route) for route in (*ROUTE_LEVELS, "")}
         self._voltage = make_key(seed, device, "voltage")
         self._flicker = [make_key(seed, device, "flicker", period) for period in _OCTAVES_S]
+        self._drift_phase = _TWO_PI * uniform(make_key(seed, device, "drift"), 0)
         self._burst = make_key(seed, device, "burst")
         self._stage = make_key(seed, device, "stage")
         #: mains and pump are the room's: all devices see the same phase
@@ -118,12 +120,13 @@ class Noise:
         self._lattice: dict[tuple[int, int], float] = {}
 
     def current_a(self, route: str | None, start_ns: int, duration_ns: int) -> tuple[float, float]:
-        """Mean over the interval of all that is not mains, and of the mains; `route` None: the instrument's relay is open."""
+        """Means over the interval: all that is not mains, and the mains. `route` None: the instrument's relay is open."""
         levels = DISCONNECTED if route is None else ROUTE_LEVELS[route]
         start_s, duration_s = start_ns / NS, duration_ns / NS
         middle_s = start_s + 0.5 * duration_s
         white = gaussian(self._white[route or ""], start_ns ^ (duration_ns << 20)) / math.sqrt(duration_s)
-        drift_s = _DRIFT_PERIOD_S / _TWO_PI * math.sin(_TWO_PI * middle_s / _DRIFT_PERIOD_S)
+        angle = _TWO_PI * middle_s / _DRIFT_PERIOD_S + self._drift_phase
+        drift_s = _DRIFT_PERIOD_S / _TWO_PI * (math.sin(angle) - math.sin(self._drift_phase))
         total = (
             levels.offset_a
             + levels.white_a * white
@@ -163,7 +166,7 @@ class Noise:
         return total
 
     def _flicker_mean(self, start_s: float, duration_s: float) -> float:
-        """Mean of the sum of octaves, each a line through independent numbers at its lattice's points; unit variance."""
+        """Mean of a sum of octaves of unit variance, each a line through independent numbers at its lattice's points."""
         end_s = start_s + duration_s
         total = 0.0
         for octave, period in enumerate(_OCTAVES_S):

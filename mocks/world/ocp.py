@@ -1,15 +1,17 @@
 """Open-circuit potentials against Li, tabulated.
 
-Sources (domain note, section 7.1): LiCoO2 sampled from PyBaMM's parameter set Ai2020 (`lico2_ocp_Ai2020`, an interpolant of
-measured data, valid for a lithium fraction of 0.40 to 0.9989); silicon from PyBaMM's Chen2020_composite (fits of Mark,
-Verbrugge et al.), both branches of the hysteresis, the ends extended so that the voltage runs into a cycler's limits. Beyond
-the tables the potentials go on steeply instead of stopping, so that an emptied or overfilled cell still has a voltage.
+Sources (domain note, section 7.1): LiCoO2 sampled from PyBaMM's parameter set Ai2020 (`lico2_ocp_Ai2020`, an
+interpolant of measured data, valid for a lithium fraction of 0.40 to 0.9989); silicon from PyBaMM's Chen2020_composite
+(fits of Mark, Verbrugge et al.), both branches of the hysteresis, the ends extended so that the voltage runs into a
+cycler's limits. Beyond the tables the potentials go on steeply instead of stopping, so that an emptied or overfilled
+cell still has a voltage.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 class Table:
@@ -18,7 +20,7 @@ class Table:
     def __init__(self, points: Sequence[tuple[float, float]], slope_below: float, slope_above: float) -> None:
         self._x = [x for x, _ in points]
         self._y = [points[0][1], *(y for _, y in points), points[-1][1]]
-        inner = [(y1 - y0) / (x1 - x0) for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False)]
+        inner = [(y1 - y0) / (x1 - x0) for (x0, y0), (x1, y1) in pairwise(points)]
         self._slope = [slope_below, *inner, slope_above]
         self._origin = [self._x[0], *self._x]
 
@@ -66,7 +68,7 @@ _SILICON_DISCHARGE_V = (
     *(0.475, 0.426, 0.372, 0.316, 0.278, 0.250, 0.205, 0.10),
 )
 
-#: V against Li by fraction x of the silicon's capacity, while it takes lithium up; full, it goes on as plated lithium at 0 V.
+#: V against Li by fraction x of the silicon's capacity, taking lithium up. Full, it goes on as plated lithium, 0 V.
 SILICON_CHARGE = Table(list(zip(_SILICON_X, _SILICON_CHARGE_V, strict=True)), slope_below=-100.0, slope_above=0.0)
 
 #: The same while it gives lithium off.

@@ -1,9 +1,10 @@
 """Cells by name.
 
-Areal parameters of the LiCoO2/LiPON/Si nanobattery (domain note, section 7.2), turned from the field's units into SI. The
-resistance of 130 Ohm cm2 of the note is split as section 6 has it: 50 for 1 um of LiPON with its 14.7 nF/cm2 and 80 for the
-interfaces with 2 uF/cm2; both are settled within a millisecond, so at one sample a second they are the note's series
-resistance. On top comes a slow diffusion element of 4 Ohm cm2: 5 mV at 1.25 mA/cm2, within the note's tolerance of 20 mV.
+Areal parameters of the LiCoO2/LiPON/Si nanobattery (domain note, section 7.2), turned from the field's units into SI.
+The resistance of 130 Ohm cm2 of the note is split as section 6 has it: 50 for 1 um of LiPON with its 14.7 nF/cm2 and
+80 for the interfaces with 2 uF/cm2; both are settled within a millisecond, so at one sample a second they are the
+note's series resistance. On top comes a slow diffusion element of 4 Ohm cm2: 5 mV at 1.25 mA/cm2, within the note's
+tolerance of 20 mV.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ F_PER_CM2 = 1e4
 class CellParameters:
     """One cell, per area. Charges in C/m2, resistances in Ohm m2, capacitances in F/m2.
 
-    `cathode_c_per_m2` is the charge of one unit of the lithium fraction y; `anode_c_per_m2` fills the silicon. Of what is
-    charged for the first time only `reversible_fraction` can come out again. `leak_ohm_m2` is in parallel with the cell,
-    `short_ohm` (not per area) too. A cell that is not `alive` was shorted when it was made: nothing but its short is left.
-    `hysteresis_c_per_m2` is the charge within which the anode goes from one branch of its potential to the other, and
-    `hysteresis_rest_s` the time in which it forgets at rest. `warburg` counts in impedance only.
+    `cathode_c_per_m2` is the charge of one unit of the lithium fraction y; `anode_c_per_m2` fills the silicon. Of what
+    is charged for the first time only `reversible_fraction` can come out again. `leak_ohm_m2` is in parallel with the
+    cell, `short_ohm` (not per area) too. A cell that is not `alive` was shorted when it was made: nothing but its
+    short is left. `hysteresis_c_per_m2` is the charge within which the anode goes from one branch of its potential to
+    the other, and `hysteresis_rest_s` the time in which it forgets at rest. `warburg` counts in impedance only.
     """
 
     anode_c_per_m2: float = 65.3 * UAH_PER_CM2

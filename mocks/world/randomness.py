@@ -1,7 +1,7 @@
 """Random numbers that are a function of what they are asked for, not of the order in which they are asked.
 
-Counter-based, as Philox is, but cheap for one number at a time: a key is hashed once from names (seed, device, purpose), and
-each number is SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014) of key and counter.
+Counter-based, as Philox is, but cheap for one number at a time: a key is hashed once from names (seed, device,
+purpose), and each number is SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014) of key and counter.
 """
 
 from __future__ import annotations

@@ -27,10 +27,10 @@ _NO_DRIVE = CurrentDrive(0.0)
 class Terminals:
     """Positive current goes into the cell (charges it).
 
-    Everything happens on the timeline of the instrument that the terminals belong to, and lazily: time between two calls is
-    lived, under the drive that was in force, when the next call comes. `bias_current_a` flows out of the instrument into
-    what is connected and is not seen by its ammeter. A galvanostat reads the current that it sets plus the noise of the
-    route; the noise itself does not charge the cell (a beam's current does).
+    Everything happens on the timeline of the instrument that the terminals belong to, and lazily: time between two
+    calls is lived, under the drive that was in force, when the next call comes. `bias_current_a` flows out of the
+    instrument into what is connected and is not seen by its ammeter. A galvanostat reads the current that it sets plus
+    the noise of the route; the noise itself does not charge the cell (a beam's current does).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Terminals:
             self._moves[-1] = (self._moves[-1][0], now_ns)
 
     def measure(self, start_ns: int, duration_ns: int) -> Reading:
-        """Means over the interval. What of it was lived already (the wiring changed meanwhile) counts no second time."""
+        """Means over the interval. What of it was lived already (the wiring changed meanwhile) is not lived again."""
         if duration_ns <= 0:
             raise ValueError(f"duration_ns must be above zero, not {duration_ns}")
         self.live_until(start_ns)
@@ -101,7 +101,7 @@ class Terminals:
         return Reading(voltage, current, voltage_end, self._limited)
 
     def impedance(self, frequency_hz: float) -> complex:
-        """What the terminals see now, in ohms: the route's load beside the stray capacitance and the input resistance."""
+        """What the terminals see now, in ohms: the load beside the stray capacitance and the input resistance."""
         if not frequency_hz > 0:
             raise ValueError(f"frequency_hz must be above zero, not {frequency_hz!r}")
         world = self._world

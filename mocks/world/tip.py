@@ -11,9 +11,10 @@ Position = tuple[float, float, float]
 class Tip:
     """Position of the tip in metres, in the manipulator's frame; it starts at the origin.
 
-    The pad is a surface across z. The tip touches when it has come to the pad's height, from the side where it started, and
-    is above the pad within `pad_half_width_m` in x and y. Going on past the pad presses (`press_m`), it does not lose contact.
-    The pad does not move with the stage: moving the stage in contact is what interlocks are there to refuse.
+    The pad is a surface across z. The tip touches when it has come to the pad's height, from the side where it
+    started, and is above the pad within `pad_half_width_m` in x and y. Going on past the pad presses (`press_m`), it
+    does not lose contact. The pad does not move with the stage: moving the stage in contact is what interlocks are
+    there to refuse.
     """
 
     def __init__(self, before_change: Callable[[], None], pad_m: Position, pad_half_width_m: float) -> None:

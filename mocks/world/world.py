@@ -19,13 +19,13 @@ from .wiring import Wiring
 
 
 class World:
-    """Everything that the instruments of one rig share. The same seed and the same calls give the same numbers, to the bit.
+    """Everything that the instruments of one rig share. Same seed and same calls give the same numbers, to the bit.
 
-    `cell` is a preset's name (`mocks.world.presets`) or parameters of one's own; `cell_options` changes single parameters.
-    `loop_resistance_ohm` is the test resistor of the loops of the noise test. `stray_f` is the lead's capacitance on the
-    instrument's side of the contact. `events` is a script (`mocks.world.events`); a preset may bring events of its own
-    (`fig8a`), which `preset_events=False` leaves out. Each instrument has its timeline; the cell, which all may meet, grows
-    older with the one that is furthest ahead.
+    `cell` is a preset's name (`mocks.world.presets`) or parameters of one's own; `cell_options` changes single
+    parameters. `loop_resistance_ohm` is the test resistor of the loops of the noise test. `stray_f` is the lead's
+    capacitance on the instrument's side of the contact. `events` is a script (`mocks.world.events`); a preset may
+    bring events of its own (`fig8a`), which `preset_events=False` leaves out. Each instrument has its timeline; the
+    cell, which all may meet, grows older with the one that is furthest ahead.
     """
 
     def __init__(
