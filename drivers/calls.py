@@ -41,6 +41,9 @@ HARMLESS = frozenset({"identify", "position", "touch_alarm", "route", "pressure"
 #: Calls in the safe direction: never queued, never refused.
 SAFE = frozenset({"stop", "cell_off", "make_safe"})
 
+#: What a bare result is called where it is not called as its method is.
+_RESULT_NAMES: Mapping[str, str] = {"select": "route"}
+
 #: Suffix of a parameter's name to the unit that `quantity` converts to.
 UNITS: Mapping[str, str] = {
     "m": "m",
@@ -104,7 +107,7 @@ def parameters(interface: str, method: str) -> tuple[Parameter, ...]:
 
 
 def arguments(interface: str, method: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments for a method out of text or numbers. Raises `InvalidValue` naming the parameter and its form."""
+    """Keyword arguments for a method out of text or numbers. Raises `InvalidValue` naming the parameter."""
     by_name = {p.name: p for p in parameters(interface, method)} | {p.short: p for p in parameters(interface, method)}
     converted: dict[str, Any] = {}
     for name, value in values.items():
@@ -144,7 +147,7 @@ def to_json(value: Any, *, method: str = "") -> dict[str, Any]:
     if value is None:
         return {"done": True}
     if isinstance(value, Enum | str | int | float):
-        return {method: _jsonable(value)}
+        return {_RESULT_NAMES.get(method, method): _jsonable(value)}
     plain: dict[str, Any] = _jsonable(value)
     return plain
 
