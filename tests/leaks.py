@@ -84,7 +84,7 @@ class Watch:
 
 
 def watch_loops(watch: Watch) -> Callable[[], None]:
-    """Have each `asyncio.Runner` (so pytest-asyncio and `asyncio.run` too) report its left tasks; returns the undoing."""
+    """Have each `asyncio.Runner` (so pytest-asyncio and `asyncio.run` too) report its left tasks; returns the undo."""
     runners: Any = asyncio.runners
     original = runners._cancel_all_tasks
 

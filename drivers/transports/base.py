@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from ..errors import DeviceLost, DeviceTimeout, PicobridgeError
 from .address import Address
@@ -27,7 +27,7 @@ class Transport(ABC):
     sent it, and one `write` is one packet; if false it is a stream of bytes and `read` returns whatever has arrived.
     """
 
-    packets: ClassVar[bool] = False
+    packets: bool = False
 
     def __init__(self, address: Address) -> None:
         self.address = address
