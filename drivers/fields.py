@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .calls import split_unit
@@ -19,25 +20,47 @@ T = TypeVar("T")
 
 def parse_fields(cls: type[T], values: Mapping[str, Any], *, noun: str = "option") -> T:
     """An instance of `cls` out of plain values. Text with a unit is accepted where the field has one, and a name may be
-    given without its unit (`current` for `current_a`).
+    given without its unit (`current` for `current_a`); where two fields share such a name, the value's unit decides.
 
     Raises `InvalidValue` naming the field (called a `noun`), the value and what is accepted.
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # frozen dataclasses only
-    names = {_short(f): name for name, f in fields.items()} | {name: name for name in fields}
     arguments: dict[str, Any] = {}
     for key, value in values.items():
-        name = names.get(key)
-        if name is None:
+        candidates = [fields[key]] if key in fields else [f for f in fields.values() if _short(f) == key]
+        if not candidates:
             raise InvalidValue(f"{noun} {key!r} is not known; accepted: {', '.join(fields) or 'none'}")
-        if name in arguments:
-            raise InvalidValue(f"{noun} {name!r} is given twice")
-        arguments[name] = _converted(key, value, fields[name], noun)
+        field, converted = _chosen(key, value, candidates, noun)
+        if field.name in arguments:
+            raise InvalidValue(f"{noun} {field.name!r} is given twice")
+        arguments[field.name] = converted
     for field in fields.values():
         no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if no_default and field.name not in arguments:
             raise InvalidValue(f"{noun} {field.name!r} is required: {field.metadata['help']}")
     return cls(**arguments)
+
+
+def _chosen(
+    key: str, value: Any, candidates: list[dataclasses.Field[Any]], noun: str
+) -> tuple[dataclasses.Field[Any], Any]:
+    """The field that a value is for, and the value in its unit."""
+    if len(candidates) == 1:
+        return candidates[0], _converted(key, value, candidates[0], noun)
+    if isinstance(value, str) and not _is_number(value):
+        for field in candidates:
+            with suppress(InvalidValue):
+                return field, quantity(value, field.metadata["unit"], field=key)
+    names = " or ".join(f"{field.name} (in {field.metadata['unit']})" for field in candidates)
+    raise InvalidValue(f"{noun} {key!r} is {value!r}; say which: {names}, or give text with a unit")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _short(field: dataclasses.Field[Any]) -> str:

@@ -35,6 +35,9 @@ from .common import (
 )
 from .context import Context
 
+#: A voltage that does not come to rest within this many looks is not a cell's: the approach goes on.
+_LOOKS = 10
+
 #: Contact is believed when this many readings in a row say so.
 READINGS = 3
 
@@ -138,8 +141,8 @@ class _Approach:
             return await self._verified(start, start, already=True)
         if p.contact_voltage_v is None and abs(self.floating_v) >= p.threshold_v:
             raise Refused(
-                f"the lead is at {self.floating_v:.4g} V before the approach: it touches already, or still holds charge, "
-                "and contact would not be seen",
+                f"the lead is at {self.floating_v:.4g} V before the approach: it touches already, or still holds "
+                "charge, and contact would not be seen",
                 device=self.manipulator.name,
                 hint="Draw the tip back, or give contact_voltage_v.",
             )
@@ -175,7 +178,18 @@ class _Approach:
         return position
 
     async def _look(self) -> Array:
-        """The last `READINGS` voltages at zero current, shape (READINGS,)."""
+        """The last `READINGS` voltages at zero current, shape (READINGS,), once they have come to rest.
+
+        A lead that has just touched takes several times cell resistance times cable capacitance to follow: while it
+        still moves it is looked at again, not pushed on.
+        """
+        for _ in range(_LOOKS):
+            readings = await self._read()
+            if float(np.ptp(readings)) <= self.p.steady_v:
+                break
+        return readings
+
+    async def _read(self) -> Array:
         readings = (await self._voltages(self.p.look))["voltage_v"][-READINGS:]
         if len(readings) < READINGS or not np.isfinite(readings).all():
             position = await self.manipulator.position()

@@ -95,9 +95,10 @@ class _Cycling:
         if step.end is EndReason.STOPPED:
             self._stopped = True
         if step.charge.gaps:
+            bridged = si(ah(abs(step.charge.gap_c)), "Ah")
             self._note(
-                f"{name}: {len(step.charge.gaps)} gaps in the device's time; the {si(ah(abs(step.charge.gap_c)), 'Ah')} "
-                "that a straight line through them would add are not counted"
+                f"{name}: {len(step.charge.gaps)} gaps in the device's time; {bridged} that a straight line through "
+                "them would add are not counted"
             )
         areal = self._p.per_area(ah(step.passed_c))
         if areal is not None and step.kind == "charge" and areal > self._p.anode_capacity_ah_per_m2:
@@ -135,8 +136,9 @@ class _Cycling:
             "charge_ah_per_m2": p.per_area(charge_ah),
             "discharge_ah_per_m2": p.per_area(discharge_ah),
             "coulombic_efficiency": discharge_ah / charge_ah if whole and charge_ah else None,
-            "voltage_min_v": min((s.voltage_lowest_v for s in self._steps), default=None),
-            "voltage_max_v": max((s.voltage_highest_v for s in self._steps), default=None),
+            # a fresh cell starts its first charge far below the window: that is no voltage that it was discharged to
+            "voltage_min_v": min((s.voltage_lowest_v for s in discharged or self._steps), default=None),
+            "voltage_max_v": max((s.voltage_highest_v for s in charged or self._steps), default=None),
             "duration_s": sum(s.duration_s for s in self._steps),
             "cycles": [self._cycle(number) for number in range(1, 1 + max((s.cycle for s in self._steps), default=0))],
             "settings": p.describe(),
