@@ -1,8 +1,8 @@
 """The two command sets, as text. Nothing here talks to an instrument.
 
-One message holds one command or one query: some instruments of this kind do not take several in a line, and an error then
-names the command that caused it. Every number goes out in exponent form with ten digits, so that a picoampere arrives as
-a picoampere.
+One message holds one command or one query: some instruments of this kind do not take several in a line, and an error
+then names the command that caused it. Every number goes out in exponent form with ten digits, so that a picoampere
+arrives as a picoampere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def exact(value: float) -> str:
 
 
 class Dialect(ABC):
-    """What is said for each step. `wraps_at_s`: when the time stamps of readings start again (None: see `DeviceTime`)."""
+    """What is said for each step. `wraps_at_s`: when the stamps of readings start again (None: see `DeviceTime`)."""
 
     name: ClassVar[str]
     wraps_at_s: ClassVar[float | None]

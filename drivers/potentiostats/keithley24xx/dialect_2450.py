@@ -1,7 +1,7 @@
 """SCPI of the 2450 (reference manual 2450-901-01 section 6).
 
-It measures one quantity and reads its source back in the same cycle. The off state belongs to the source function (2-84), so
-it is set for both.
+It measures one quantity and reads its source back in the same cycle. The off state belongs to the source function
+(2-84), so it is set for both.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Keithley 2400 series, 6430 and 2450 source-measure units.
 
-Facts: 2400 series user's manual (2400S-900-01), 6430 reference manual, 2450 reference manual (2450-901-01); the pages are
-named where they matter. Three traps shape this driver. The factory's "output off" is a voltage source at 0 V that stays on
-the cell, so the off state is made high impedance before anything else, and `*RST`, which undoes that at once, is never
-sent. A current source whose compliance is below the cell's voltage draws whatever it takes from the cell (2400 manual 3-24),
-so a narrow compliance is set only after the voltage has been read. And a picoampere printed with `%f` is zero.
+Facts: 2400 series user's manual (2400S-900-01), 6430 reference manual, 2450 reference manual (2450-901-01); the pages
+are named where they matter. Three traps shape this driver. The factory's "output off" is a voltage source at 0 V that
+stays on the cell, so the off state is made high impedance before anything else, and `*RST`, which undoes that at once,
+is never sent. A current source whose compliance is below the cell's voltage draws whatever it takes from the cell
+(2400 manual 3-24), so a narrow compliance is set only after the voltage has been read. And a picoampere printed with
+`%f` is zero.
 """
 
 from __future__ import annotations
@@ -193,8 +194,8 @@ class Keithley24xx(Potentiostat):
         hint = ""
         if code == 803:
             hint = (
-                "Its output was off although it had been switched on: a power cut, the output-enable line or the interlock. "
-                "Let its power-on state be high impedance (:SYST:POS SAV0 after *SAV 0)."
+                "Its output was off although it had been switched on: a power cut, the output-enable line or the "
+                "interlock. Let it start with high impedance after a power cut: *SAV 0, then :SYST:POS SAV0."
             )
         return DeviceError(
             f"error {code:+d}, {text!r}, instead of a reading",

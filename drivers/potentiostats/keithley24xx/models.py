@@ -1,10 +1,11 @@
 """What each model can do, as tables.
 
-Sources, all public: 6430 reference manual p. A-3 (measure, settling, input resistance, minimum compliance 0.1 % of range);
-SPEC-2400 rev. H and SPEC-2440 rev. C (measure); 2400 series user's manual table 3-1 (ranges of the 2400 and 2410; sources
-and measures 5 % beyond the range); SPEC-2450 rev. A (source and measure). One step of the current source is 1/20000 of the
-range: stated for every range of the 2450 and for 50 pA on the 1 uA range of the 2400, taken to hold for the rest of the
-family. Where no accuracy was to be found in a public source there is None: the measured current is what counts then.
+Sources, all public: 6430 reference manual p. A-3 (measure, settling, input resistance, minimum compliance 0.1 % of
+range); SPEC-2400 rev. H and SPEC-2440 rev. C (measure); 2400 series user's manual table 3-1 (ranges of the 2400 and
+2410; sources and measures 5 % beyond the range); SPEC-2450 rev. A (source and measure). One step of the current source
+is 1/20000 of the range: stated for every range of the 2450 and for 50 pA on the 1 uA range of the 2400, taken to hold
+for the rest of the family. Where no accuracy was to be found in a public source there is None: the measured current is
+what counts then.
 """
 
 from __future__ import annotations

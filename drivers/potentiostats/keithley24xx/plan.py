@@ -25,9 +25,9 @@ INTERVAL_MIN_S = 0.002
 class Plan:
     """Settings of one run. The source goes on at `first_level`.
 
-    `limit_first` is the compliance at which the output goes on, `limit` the one that holds from the first level on (volts
-    for a current source, amperes for a voltage source). `measure_range` is that of the quantity not sourced; None is
-    automatic.
+    `limit_first` is the compliance at which the output goes on, `limit` the one that holds from the first level on
+    (volts for a current source, amperes for a voltage source). `measure_range` is that of the quantity not sourced;
+    None is automatic.
     """
 
     technique: Technique
@@ -128,7 +128,7 @@ def _range_for(current_a: float, model: Model, options: Keithley24xxOptions) -> 
         current_range = model.range_named(options.current_range, field="option 'current_range'")
         if abs(current_a) > OVERRANGE * current_range.full_scale_a:
             raise InvalidValue(
-                f"current_a is {current_a:g} A, beyond the {current_range.label} range that option 'current_range' names"
+                f"current_a is {current_a:g} A, beyond the {current_range.label} range of option 'current_range'"
             )
     step = current_range.source_resolution_a or 0.0
     if 0 < abs(current_a) < step / 2:
@@ -166,7 +166,7 @@ def _voltage_source(
         assert current_range is not None
         if limit is not None and limit > OVERRANGE * current_range.full_scale_a:
             raise InvalidValue(
-                f"current_limit_a is {limit:g} A, beyond the {current_range.label} range that option 'current_range' names"
+                f"current_limit_a is {limit:g} A, beyond the {current_range.label} range of option 'current_range'"
             )
         limit = limit or current_range.full_scale_a
     elif limit is not None:

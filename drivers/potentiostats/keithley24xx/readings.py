@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ...errors import DeviceError, ProtocolError
 from ...samples import Flag
 
-#: "no value" and "overflow" (6430 manual 17-47, 2400 manual 18-49). Both are finite: they must never meet a limit check.
-#: The 2400 manual p. 7-2 has overflow as 9.91e37 too, so the status word decides where it says overflow.
+#: "no value" and "overflow" (6430 manual 17-47, 2400 manual 18-49). Both are finite: they must never meet a limit
+#: check. The 2400 manual p. 7-2 has overflow as 9.91e37 too, so the status word decides where it says overflow.
 _NO_VALUE = 9.91e37
 _OVERFLOW = 9.9e37
 
@@ -29,7 +29,7 @@ OUTPUT_ON = 128
 
 
 class RawReading(NamedTuple):
-    """One reading. `stamp_s` is on the instrument's own clock. `output_on` is None where the instrument does not say."""
+    """One reading. `stamp_s` is on the instrument's own clock; `output_on` is None where it does not say."""
 
     stamp_s: float
     voltage_v: float
@@ -67,8 +67,8 @@ def fields(line: str, count: int) -> list[str]:
 def reading_2400(line: str) -> RawReading:
     """`:FORM:ELEM VOLT,CURR,RES,TIME,STAT`: always in that order, status as a decimal number.
 
-    A column that is sourced but not measured holds the programmed value (6430 manual 17-47): that is no measurement, so it
-    becomes NaN.
+    A column that is sourced but not measured holds the programmed value (6430 manual 17-47): that is no measurement,
+    so it becomes NaN.
     """
     volts, amperes, _, stamp, status_text = fields(line, 5)
     status = int(number(status_text))
@@ -112,7 +112,7 @@ _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"?([^";]*)')
 
 
 def error_of(line: str) -> tuple[int, str]:
-    """Code and text of `:SYST:ERR?`: `-113,"Undefined header"`, and on the 2450 `-113,"Undefined header;1;2026/..."`."""
+    """Code and text out of `-113,"Undefined header"`; the 2450 adds severity and date: `-113,"...;1;2026/01/01 ..."`."""
     match = _ERROR.match(line)
     if match is None:
         raise ProtocolError(f"{line!r} is no entry of an error queue")
@@ -122,9 +122,9 @@ def error_of(line: str) -> tuple[int, str]:
 class DeviceTime:
     """Seconds since the run's zero, by the instrument's stamps, which wrap and have few digits.
 
-    The 2400's count from power-on and start again after 99 999.999 s (6430 manual 17-48); the 2450's count from the oldest
-    reading in its buffer, so they may jump back (`wraps_at_s` None). Where a stamp does not advance (its last digit is
-    10 ms after three hours) or jumps, the host's clock fills in, with the flag that says so.
+    The 2400's count from power-on and start again after 99 999.999 s (6430 manual 17-48); the 2450's count from the
+    oldest reading in its buffer, so they may jump back (`wraps_at_s` None). Where a stamp does not advance (its last
+    digit is 10 ms after three hours) or jumps, the host's clock fills in, with the flag that says so.
     """
 
     def __init__(self, wraps_at_s: float | None) -> None:
@@ -140,20 +140,21 @@ class DeviceTime:
 
     def elapsed(self, stamp_s: float, host_s: float) -> tuple[float, Flag]:
         """Raises `DeviceError` if a clock that counts from power-on went back without a wrap."""
-        step = stamp_s - self._stamp_s
-        by_host = self._elapsed_s + max(0.0, host_s - self._host_s)
-        if step < 0 and self._wraps_at_s is None:
-            self._offset_s = by_host - stamp_s
-        elif step < 0:
-            if step > -0.5 * self._wraps_at_s:
+        by_host_s = self._elapsed_s + max(0.0, host_s - self._host_s)
+        jumped = False
+        if stamp_s < self._stamp_s:
+            if self._wraps_at_s is None:
+                self._offset_s, jumped = by_host_s - stamp_s, True
+            elif self._stamp_s - stamp_s > 0.5 * self._wraps_at_s:
+                self._offset_s += self._wraps_at_s
+            else:
                 raise DeviceError(
                     f"the instrument's clock went back from {self._stamp_s:g} s to {stamp_s:g} s: it was restarted "
                     "during the run, and its settings are lost",
                     hint="Look at its power supply; start the run again.",
                 )
-            self._offset_s += self._wraps_at_s
         elapsed, flag = stamp_s + self._offset_s, Flag.NONE
-        if elapsed <= self._elapsed_s or (step < 0 and self._wraps_at_s is None):
-            elapsed, flag = by_host, Flag.HOST_TIME
+        if jumped or elapsed <= self._elapsed_s:
+            elapsed, flag = by_host_s, Flag.HOST_TIME
         self._stamp_s, self._host_s, self._elapsed_s = stamp_s, host_s, elapsed
         return elapsed, flag

@@ -34,10 +34,10 @@ _TUNINGS = 4
 class Run:
     """Used once, in the order `configure`, `switch_on`, then `wait` and `read_one` by `poll`.
 
-    A current source goes on at 0 A, a voltage source at its first potential: at 0 V it would short a charged cell. Time
-    zero is the instrument's own stamp of the last reading before the first level. The host paces: it waits until a reading
-    that takes as long as the last one did would end when it is due, so that an instrument that measures more slowly than
-    expected is only late, never out of step. All but `read_one` raise `Stopped` if `stop` was set.
+    A current source goes on at 0 A, a voltage source at its first potential: at 0 V it would short a charged cell.
+    Time zero is the instrument's own stamp of the last reading before the first level. The host paces: it waits until
+    a reading that takes as long as the last one did would end when it is due, so that an instrument that measures more
+    slowly than expected is only late, never out of step. All but `read_one` raise `Stopped` if `stop` was set.
     """
 
     def __init__(

@@ -86,9 +86,9 @@ class Talk:
 class Session:
     """The link to one instrument.
 
-    Request and reply are paired by writing a number into the standard event enable register and reading it back, another
-    one each time: a late answer to anything else, or to an earlier test, does not pass. The register only masks a summary
-    bit that nobody here looks at (IEEE 488.2; 2400 manual section 16).
+    Request and reply are paired by writing a number into the standard event enable register and reading it back,
+    another one each time: a late answer to anything else, or to an earlier test, does not pass. The register only
+    masks a summary bit that nobody here looks at (IEEE 488.2; 2400 manual section 16).
     """
 
     def __init__(self, transport: Transport, options: Keithley24xxOptions, *, name: str) -> None:
