@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from drivers.errors import PicobridgeError
+from drivers.errors import PicobridgeError, RunFailed
 from drivers.samples import SampleBlock
 
 from .blocks import BlockStream
 
 #: The statuses of `runs/<run>/state` after which nothing more comes.
-ENDED = frozenset({"done", "failed", "aborted", "interrupted"})
+ENDED = frozenset({"finished", "failed", "aborted", "interrupted"})
 
 
 class Run:
@@ -44,12 +44,18 @@ class Run:
             await self._wait()
 
     async def result(self) -> dict[str, Any]:
-        """What the procedure found. Raises the error that ended the run, as the class that was raised there."""
-        while self._outcome is None:
+        """What the procedure found. Raises the error that ended the run, as the class that was raised there.
+
+        `RunFailed` for a run that was aborted, or interrupted by the end of the daemon.
+        """
+        while self._outcome is None and self.state.get("status") != "interrupted":
             await self._wait()
-        if not self._outcome.get("ok"):
-            raise PicobridgeError.from_dict(self._outcome.get("error") or {"message": f"run {self.id} has no result"})
-        return dict(self._outcome["result"])
+        outcome = self._outcome or self.state
+        if outcome.get("error"):
+            raise PicobridgeError.from_dict(outcome["error"])
+        if outcome.get("status") != "finished":
+            raise RunFailed(f"run {self.id} was {outcome.get('status')}", operation=str(outcome.get("procedure", "")))
+        return dict(outcome["result"])
 
     async def abort(self) -> None:
         """End the run; returns when it has cleaned up: source off, motion stopped. No-op if it has ended."""
