@@ -131,16 +131,14 @@ class Schedule:
             origin = {"start": 0, "now": now_ns, "drive": self._driven_ns or 0}[event.since]
             self._windows.append(_Windows(event, origin))
 
-    def clear(self) -> None:
-        self._windows.clear()
+    def driven(self, now_ns: int) -> bool:
+        """A drive other than zero meets the cell; True the first time."""
+        if self._driven_ns is not None:
+            return False
+        self._driven_ns = now_ns
+        self._windows += [_Windows(event, now_ns) for event in self._waiting]
         self._waiting.clear()
-
-    def driven(self, now_ns: int) -> None:
-        """A drive other than zero meets the cell."""
-        if self._driven_ns is None:
-            self._driven_ns = now_ns
-            self._windows += [_Windows(event, now_ns) for event in self._waiting]
-            self._waiting.clear()
+        return True
 
     def contact(self, now_ns: int, base: Contact) -> tuple[Contact, int]:
         """The contact at `now_ns`, the switches' state being `base`, and until when it stays so."""

@@ -8,6 +8,7 @@ rejects the mains and a short one aliases it, as the real instruments do. Levels
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .clock import NS
@@ -26,6 +27,8 @@ _MAINS_HARMONICS = ((1, 1.0), (2, 0.03), (3, 0.1))
 _PUMP_HARMONICS = ((1, 1.0),)
 
 _TRIBOELECTRIC_S = 20.0
+#: A move this long ago is no longer felt.
+FORGOTTEN_NS = round(50 * _TRIBOELECTRIC_S) * NS
 _TRIBOELECTRIC_A = (2e-12, 20e-12)
 
 
@@ -65,6 +68,15 @@ VOLTAGE_WHITE_V = 20e-6 * math.sqrt(0.1)
 
 #: While the stage moves, rms of averages over a second.
 STAGE_MOVING_A = 5e-12
+
+
+@dataclass(frozen=True, slots=True)
+class StageMove:
+    """One motion of the stage, in one device's time; `ended_ns` is None while it lasts."""
+
+    number: int
+    began_ns: int
+    ended_ns: int | None = None
 
 
 class Line:
@@ -114,13 +126,14 @@ class Noise:
         self._drift_phase = _TWO_PI * uniform(make_key(seed, device, "drift"), 0)
         self._burst = make_key(seed, device, "burst")
         self._stage = make_key(seed, device, "stage")
+        self._stage_white = make_key(seed, device, "stage", "white")
         #: mains and pump are the room's: all devices see the same phase
         self.mains = Line(make_key(seed, "mains"), mains_hz, 0.05, _MAINS_HARMONICS)
         self.pump = Line(make_key(seed, "pump"), 27.0, 0.3, _PUMP_HARMONICS)
         self._lattice: dict[tuple[int, int], float] = {}
 
     def current_a(self, route: str | None, start_ns: int, duration_ns: int) -> tuple[float, float]:
-        """Means over the interval: all that is not mains, and the mains. `route` None: the instrument's relay is open."""
+        """Means over the interval: all but the mains, and the mains. `route` None: the instrument's relay is open."""
         levels = DISCONNECTED if route is None else ROUTE_LEVELS[route]
         start_s, duration_s = start_ns / NS, duration_ns / NS
         middle_s = start_s + 0.5 * duration_s
@@ -144,29 +157,26 @@ class Noise:
         counter = start_ns ^ (duration_ns << 20)
         return VOLTAGE_WHITE_V * gaussian(self._voltage, counter) / math.sqrt(duration_ns / NS)
 
-    def stage_a(self, moves: list[tuple[int, int | None]], start_ns: int, duration_ns: int) -> float:
-        """The stage's part: noise while it moves, and the charge that a moving cable leaves, fading within 20 s.
-
-        `moves` are the times at which it started and stopped (None: it still moves) on this device's timeline.
-        """
+    def stage_a(self, moves: Sequence[StageMove], start_ns: int, duration_ns: int) -> float:
+        """The stage's part: noise while it moves, and the charge that a moving cable leaves, fading within 20 s."""
         total = 0.0
         end_ns = start_ns + duration_ns
-        for number, (began, ended) in enumerate(moves):
-            if began >= end_ns:
+        for move in moves:
+            if move.began_ns >= end_ns:
                 continue
-            overlap_ns = min(end_ns, end_ns if ended is None else ended) - max(start_ns, began)
+            ended_ns = end_ns if move.ended_ns is None else min(end_ns, move.ended_ns)
+            overlap_ns = ended_ns - max(start_ns, move.began_ns)
             if overlap_ns > 0:
-                share = overlap_ns / duration_ns
-                counter = start_ns ^ (duration_ns << 20)
-                total += STAGE_MOVING_A * share * gaussian(self._stage, counter) / math.sqrt(overlap_ns / NS)
+                white = gaussian(self._stage_white, start_ns ^ (duration_ns << 20))
+                total += STAGE_MOVING_A * math.sqrt(overlap_ns / NS) * white / (duration_ns / NS)
             low, high = _TRIBOELECTRIC_A
-            sign = 1.0 if uniform(self._stage, 2 * number) < 0.5 else -1.0
-            size = low + (high - low) * uniform(self._stage, 2 * number + 1)
-            total += sign * size * _decay_mean(began / NS, _TRIBOELECTRIC_S, start_ns / NS, duration_ns / NS)
+            sign = 1.0 if uniform(self._stage, 2 * move.number) < 0.5 else -1.0
+            size = low + (high - low) * uniform(self._stage, 2 * move.number + 1)
+            total += sign * size * _decay_mean(move.began_ns / NS, _TRIBOELECTRIC_S, start_ns / NS, duration_ns / NS)
         return total
 
     def _flicker_mean(self, start_s: float, duration_s: float) -> float:
-        """Mean of a sum of octaves of unit variance, each a line through independent numbers at its lattice's points."""
+        """Mean of the sum of octaves, each a line through independent numbers at its lattice's points; variance 1."""
         end_s = start_s + duration_s
         total = 0.0
         for octave, period in enumerate(_OCTAVES_S):

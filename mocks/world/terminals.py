@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .circuit import Load, Node, Tally
 from .clock import NS
 from .drives import CurrentDrive, Drive, OpenDrive, Reading, VoltageDrive
 from .events import FOREVER_NS, Contact, Schedule
-from .noise import Noise
+from .noise import FORGOTTEN_NS, Noise, StageMove
 
 if TYPE_CHECKING:
     from .world import World
@@ -49,7 +50,7 @@ class Terminals:
         self._limited = False
         self._emf_v = 0.0
         self._node_ohm = math.inf
-        self._moves: list[tuple[int, int | None]] = []
+        self._moves: list[StageMove] = []
 
     @property
     def drive(self) -> Drive:
@@ -72,9 +73,11 @@ class Terminals:
     def stage_moves(self, now_ns: int, moving: bool) -> None:
         """The stage starts or stops (for its noise)."""
         if moving:
-            self._moves.append((now_ns, None))
+            recent = [move for move in self._moves if now_ns - move.began_ns < FORGOTTEN_NS]
+            number = self._moves[-1].number + 1 if self._moves else 0
+            self._moves = [*recent, StageMove(number, now_ns)]
         elif self._moves:
-            self._moves[-1] = (self._moves[-1][0], now_ns)
+            self._moves[-1] = replace(self._moves[-1], ended_ns=now_ns)
 
     def measure(self, start_ns: int, duration_ns: int) -> Reading:
         """Means over the interval. What of it was lived already (the wiring changed meanwhile) is not lived again."""
@@ -137,9 +140,9 @@ class Terminals:
         world = self._world
         tally.limited = self._limited
         while self._time_ns < until_ns:
-            if self._drive != OpenDrive() and self._drives() and self._contact()[0].closed:
-                self.schedule.driven(self._time_ns)
             contact, change_ns = self._contact()
+            if contact.closed and self._drives() and self.schedule.driven(self._time_ns):
+                contact, change_ns = self._contact()
             end_ns = min(until_ns, change_ns)
             # The cell's own life (leak, relaxation) is lived once, by whichever instrument comes first.
             ages = self._time_ns >= world.cell_age_ns
@@ -186,6 +189,10 @@ class Terminals:
         if isinstance(drive, VoltageDrive):
             through = source.resistance_ohm + contact.series_ohm
             flow = max(flow, min(abs(drive.voltage_v - source.emf_v) / through, drive.limit_a))
+        # What the lead's own charge does to the cell when the contact closes.
+        excess_v = abs(node.voltage_v - source.emf_v)
+        if node.farads * excess_v * source.slope_v_per_c > _STEP_V:
+            flow = max(flow, excess_v / (source.resistance_ohm + contact.series_ohm))
         if flow * source.slope_v_per_c * seconds > _STEP_V:
             seconds = min(seconds, max(_STEP_V / (flow * source.slope_v_per_c), _SHORTEST_STEP_S))
             source = cell.source(seconds, charging)

@@ -16,7 +16,7 @@ ROUTES = {
 
 
 class Wiring:
-    """Relays 0 to 3. `before_change` is called first, so that the time up to now is lived with the circuit as it was."""
+    """Relays 0 to 3. `before_change` is called first, so that the time before is lived with the circuit as it was."""
 
     def __init__(self, before_change: Callable[[], None]) -> None:
         self._before_change = before_change
