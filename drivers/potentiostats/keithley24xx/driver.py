@@ -209,6 +209,9 @@ class Keithley24xx(Potentiostat):
         self._stop.set()
         await self.cell_off()
 
+    async def make_safe(self) -> None:
+        await self.stop()
+
     async def cell_off(self) -> None:
         failure: PicobridgeError | None = None
         for _ in range(_OFF_ATTEMPTS):

@@ -112,7 +112,7 @@ _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"?([^";]*)')
 
 
 def error_of(line: str) -> tuple[int, str]:
-    """Code and text out of `-113,"Undefined header"`; the 2450 adds severity and date: `-113,"...;1;2026/01/01 ..."`."""
+    """Code and text out of `-113,"Undefined header"`; the 2450 adds severity and date: `-113,"...;1;2026/..."`."""
     match = _ERROR.match(line)
     if match is None:
         raise ProtocolError(f"{line!r} is no entry of an error queue")
@@ -156,5 +156,6 @@ class DeviceTime:
         elapsed, flag = stamp_s + self._offset_s, Flag.NONE
         if jumped or elapsed <= self._elapsed_s:
             elapsed, flag = by_host_s, Flag.HOST_TIME
-        self._stamp_s, self._host_s, self._elapsed_s = stamp_s, host_s, elapsed
-        return elapsed, flag
+        # stamps are decimal text: to the nanosecond their difference is again what was written
+        self._stamp_s, self._host_s, self._elapsed_s = stamp_s, host_s, round(elapsed, 9)
+        return self._elapsed_s, flag

@@ -29,6 +29,7 @@ class Keithley24xxMock(Instrument):
 
     `language` is the 2450's command set: "SCPI", "SCPI2400" or "TSP". `conversions`: how many integrations a reading
     takes (a real 2400 with autozero takes several). `clock_s`: what the time stamp says at power-on, to see it wrap.
+    `preamplifier`: whether the 6430's is plugged in, without which its low ranges are not there.
     """
 
     wire: ClassVar[str] = "tcp"
@@ -44,17 +45,19 @@ class Keithley24xxMock(Instrument):
         mains_hz: float = 50.0,
         conversions: int = 1,
         clock_s: float = 0.0,
+        preamplifier: bool = True,
         reply_end: str = "\n",
     ) -> None:
         super().__init__(world, name)
-        if model not in HARDWARE:
-            raise ValueError(f"model {model!r}; accepted: {', '.join(HARDWARE)}")
+        if model not in _FIRMWARE:
+            raise ValueError(f"model {model!r}; accepted: {', '.join(_FIRMWARE)}")
         self.model = model
         self.language = language
         self.serial = serial
         self.reply_end = reply_end
         self._mains_hz, self._conversions, self._clock_s = mains_hz, conversions, clock_s
-        self.source = SourceMeter(world, name, HARDWARE[model], self.timeline)
+        hardware = HARDWARE[model if preamplifier or model != "6430" else "6430 without preamplifier"]
+        self.source = SourceMeter(world, name, hardware, self.timeline)
         self._worker: asyncio.Task[None] | None = None
         self.reset()
 

@@ -14,18 +14,23 @@ OVERRANGE = 1.05
 
 @dataclass(frozen=True)
 class Hardware:
-    """Ranges in A and V, smallest first. `count`: one count of the meter, as a part of the range."""
+    """Ranges in A and V, smallest first. `count`: one count of the meter, as a part of the range, by quantity."""
 
     current_ranges: tuple[float, ...]
     voltage_ranges: tuple[float, ...]
-    count: float
+    count: dict[str, float]
     input_resistance_ohm: float
 
 
+#: one count as in the specifications: 10 aA on 1 pA and 1 uV on 200 mV (6430, 2400), 10 fA on 10 nA and 10 nV on 20 mV
+_COUNT_2400 = {"CURR": 1e-5, "VOLT": 5e-6}
+_COUNT_2450 = {"CURR": 1e-6, "VOLT": 5e-7}
+
 HARDWARE = {
-    "6430": Hardware(_CURRENT_LOW + _CURRENT_MIDDLE, (0.2, 2.0, 20.0, 200.0), 1e-5, 1e16),
-    "2400": Hardware((*_CURRENT_MIDDLE, 1.0), (0.2, 2.0, 20.0, 200.0), 1e-5, 1e10),
-    "2450": Hardware((1e-8, 1e-7, *_CURRENT_MIDDLE, 1.0), (0.02, 0.2, 2.0, 20.0, 200.0), 1e-6, 1e10),
+    "6430": Hardware(_CURRENT_LOW + _CURRENT_MIDDLE, (0.2, 2.0, 20.0, 200.0), _COUNT_2400, 1e16),
+    "6430 without preamplifier": Hardware(_CURRENT_MIDDLE, (0.2, 2.0, 20.0, 200.0), _COUNT_2400, 1e10),
+    "2400": Hardware((*_CURRENT_MIDDLE, 1.0), (0.2, 2.0, 20.0, 200.0), _COUNT_2400, 1e10),
+    "2450": Hardware((1e-8, 1e-7, *_CURRENT_MIDDLE, 1.0), (0.02, 0.2, 2.0, 20.0, 200.0), _COUNT_2450, 1e10),
 }
 
 
@@ -164,5 +169,5 @@ class SourceMeter:
             full_scale = self.sense_range[quantity]
         if abs(value) > 1.055 * full_scale:
             return None
-        count = full_scale * self.hardware.count
+        count = full_scale * self.hardware.count[quantity]
         return float(round(value / count) * count)
