@@ -20,6 +20,9 @@ class Port(Protocol):
     def send(self, data: bytes) -> None:
         """Queue bytes (on a packet wire: one packet) for the client; lost if none is there, as on a real cable."""
 
+    async def drain(self) -> None:
+        """Wait until the client has taken enough for more to be sent without piling it up."""
+
 
 class Instrument(ABC):
     """Base of the mocks. `name` is the instrument's in the world: its timeline and noise are found by it.
