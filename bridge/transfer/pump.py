@@ -1,7 +1,7 @@
 """The samples of one device on their way to the broker: a bounded queue that delays and never drops.
 
 Every sample gets the next index of the device's stream. While the broker keeps up, a block goes out as it came, at
-once. While it does not, blocks wait here, and small ones that follow each other are merged, so that the backlog drains in
+once. While it does not, blocks wait here, and small ones that follow each other are merged, so that a backlog drains in
 few messages. What was sent and not acknowledged when the connection was lost is sent again, byte for byte.
 """
 
@@ -33,12 +33,14 @@ class Package:
 
 
 class SamplePump:
-    """`stream` names the stream (a new one each time the daemon starts). `wake` is called when something waits to be sent.
+    """`stream` names the stream (a new one each time the daemon starts). `wake` is called when something waits.
 
-    `limit_bytes` bounds what waits; one block more than that is taken, so that none is ever dropped.
+    `limit_bytes` bounds what waits; one block more than that is taken, so that none is ever dropped. `changed` is
+    called when samples were acknowledged.
     """
 
-    def __init__(self, stream: str, wake: Callable[[], None], limit_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, stream: str, wake: Callable[[], None], limit_bytes: int = 64_000_000) -> None:
+        self.changed: Callable[[], None] = lambda: None
         self.stream = stream
         self.limit_bytes = limit_bytes
         #: index that the next sample will get
@@ -107,6 +109,7 @@ class SamplePump:
     def acknowledged(self, package: Package) -> None:
         self._in_flight -= 1
         self.published += len(package.block)
+        self.changed()
 
     def lost(self, packages: list[Package]) -> None:
         """Of the packages in flight these were not acknowledged; they go first, in this order."""

@@ -142,6 +142,10 @@ class Uplink:
             return False
         return True
 
+    def move(self, address: BrokerAddress) -> None:
+        """Where to connect next time."""
+        self._address = address
+
     # --- the connection ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:

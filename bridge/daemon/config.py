@@ -1,0 +1,210 @@
+"""The configuration of a daemon: a TOML file, checked to the last key before any hardware is touched.
+
+    [bridge]
+    name = "lab"                        # default "lab"; topics begin with picobridge/lab
+    prefix = "picobridge/lab"           # if they are to begin otherwise
+    state_dir = "/var/lib/picobridge"   # default: $STATE_DIRECTORY, or ~/.local/state/picobridge/<name>
+    queue_mb = 64                       # samples of a device that wait for a broker, in 10^6 bytes
+
+    [broker]
+    url = "embedded"                    # the default; or mqtt://host:1883, mqtts://host:8883
+    port = 1883                         # of the embedded broker
+    user = "daemon"                     # of another one
+    password_file = "broker.password"   # or password = "..."
+    ca = "ca.pem"                       # mqtts: who signed the broker, and our own certificate
+    cert = "daemon.pem"
+    key = "daemon.key"
+    version = "auto"                    # MQTT "5", "3.1.1", or "auto"
+
+    [devices.pstat]
+    driver = "keithley-24xx"
+    address = "visa:TCPIP::192.168.0.5::5025::SOCKET"
+    serial = "4012345"                  # optional: any other device is refused
+    options = { }                       # the driver's, see `picobridge drivers`
+
+File names are relative to the file they stand in.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bridge.transfer.mqtt import BrokerAddress
+from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name, checked_prefix
+from drivers import registry
+from drivers.errors import ConfigurationError, InvalidValue
+
+from .problems import Problems, Table
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """One device. `serial`, if given, is the only serial number that is accepted. `options` are as in the file."""
+
+    name: str
+    driver: str
+    address: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """`address` is None for the embedded broker, which then listens on `port` (0: any that is free)."""
+
+    address: BrokerAddress | None = None
+    port: int = 1883
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A checked configuration. Programs (the demo, tests) may also build one without a file."""
+
+    bridge: str = "lab"
+    prefix: str = ""
+    state_dir: Path
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    devices: Mapping[str, DeviceConfig] = field(default_factory=dict)
+    queue_bytes: int = 64_000_000
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.prefix or f"{DEFAULT_ROOT}/{self.bridge}")
+
+
+def load(path: Path) -> Config:
+    """Read and check a file; no hardware is touched and no connection made.
+
+    Raises `ConfigurationError` with everything that is wrong, a line each, naming file, key, value and what is accepted
+    (`detail["problems"]` has the lines).
+    """
+    problems = Problems(str(path))
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}", problems=[str(error)]) from error
+    config = parse(content, problems, path.parent)
+    problems.raise_if_any()
+    return config
+
+
+def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
+    """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
+    top = Table(problems, "", content, ("bridge", "broker", "devices"))
+    bridge = top.table("bridge", ("name", "prefix", "state_dir", "queue_mb"))
+    name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
+    prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
+    queue_mb = bridge.integer("queue_mb", 64, 1, 100_000)
+    state_dir = bridge.text("state_dir", "")
+    broker = _broker(top, folder)
+    devices_table = top.table("devices", None)
+    devices = {key: _device(devices_table, key) for key in devices_table}
+    _check_addresses(problems, devices)
+    return Config(
+        bridge=name,
+        prefix=prefix,
+        state_dir=_state_dir(state_dir, name, folder),
+        broker=broker,
+        devices=devices,
+        queue_bytes=queue_mb * 1_000_000,
+    )
+
+
+def _state_dir(text: str, name: str, folder: Path) -> Path:
+    if text:
+        return folder / Path(text).expanduser()
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.partition(":")[0])
+    return Path.home() / ".local" / "state" / "picobridge" / name
+
+
+_ELSEWHERE = ("user", "password", "password_file", "ca", "cert", "key", "version")
+
+
+def _broker(top: Table, folder: Path) -> BrokerConfig:
+    table = top.table("broker", ("url", "port", *_ELSEWHERE))
+    url = table.text("url", EMBEDDED)
+    port = table.integer("port", 1883, 0, 65535)
+    if url == EMBEDDED:
+        for key in _ELSEWHERE:
+            if key in table:
+                table.problem(key, "is for a broker with a url; the embedded one takes none")
+        return BrokerConfig(port=port)
+    if "port" in table:
+        table.problem("port", "is for the embedded broker; accepted: the port in the url")
+    address: BrokerAddress | None = None
+    try:
+        address = BrokerAddress.parse(url)
+    except InvalidValue as error:
+        table.problem("url", f"is no address of a broker: {error.hint}")
+    password = table.text("password", "")
+    if password_file := table.file("password_file", folder):
+        if password:
+            table.problem("password_file", "is given beside password; accepted: one of the two")
+        password = password_file.read_text(encoding="utf-8").strip()
+    ca, cert, key_file = (table.file(key, folder) for key in ("ca", "cert", "key"))
+    version = table.choice("version", "auto", ("auto", "5", "3.1.1"))
+    user = table.text("user", "")
+    if address is None:
+        return BrokerConfig()
+    for key, file in (("ca", ca), ("cert", cert), ("key", key_file)):
+        if file is not None and not address.tls:
+            table.problem(key, "is for an mqtts:// broker")
+    if key_file is not None and cert is None:
+        table.problem("key", "is given without cert")
+    return BrokerConfig(
+        address=replace(
+            address,
+            user=user or address.user,
+            password=password or address.password,
+            version=version,
+            ca=ca,
+            cert=cert,
+            key=key_file,
+        )
+    )
+
+
+def _device(devices: Table, name: str) -> DeviceConfig:
+    try:
+        checked_name(name, "the name of a device")
+    except InvalidValue as error:
+        devices.problem(name, f"has a name that cannot be a topic's: {error.message}")
+    table = devices.table(name, ("driver", "address", "serial", "options"))
+    driver = table.choice("driver", None, tuple(entry.name for entry in registry.DRIVERS))
+    address = table.text("address", None)
+    options = table.table("options", None)
+    if driver and address:
+        try:
+            if not options.unknown(registry.driver_class(driver).options_type):
+                registry.create(driver, address, options.values, device=name)
+        except InvalidValue as error:
+            table.problem(_blame(error), error.message if not error.hint else f"{error.message}. {error.hint}")
+    return DeviceConfig(
+        name=name, driver=driver, address=address, options=options.values, serial=table.text("serial", "")
+    )
+
+
+def _blame(error: InvalidValue) -> str:
+    """Which key an error of `registry.create` is about."""
+    return "address" if "address" in error.message else "options"
+
+
+def _check_addresses(problems: Problems, devices: Mapping[str, DeviceConfig]) -> None:
+    seen: dict[str, str] = {}
+    for device in devices.values():
+        if not device.address:
+            continue
+        other = seen.setdefault(device.address, device.name)
+        if other != device.name:
+            problems.add(f"devices.{device.name}.address", f"is {device.address!r}, which devices.{other} has already")

@@ -1,0 +1,102 @@
+"""A potentiostat whose blocks are published as they pass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from bridge.transfer.pump import SamplePump
+from drivers.errors import DeviceLost, RunFailed
+from drivers.interfaces import Device, Identity, Potentiostat, PotentiostatCapabilities
+from drivers.samples import SampleBlock
+from drivers.techniques import Technique
+
+from .supervisor import DeviceSupervisor
+
+#: While the queue to the broker is full, the run waits, and no limit is checked. It may for this long, or three
+#: intervals if that is longer; then the source is switched off.
+BLOCKED_S = 1.0
+
+
+class PublishedPotentiostat(Potentiostat):
+    """What a procedure gets in place of the driver. `attributes` says what to add to each block's."""
+
+    def __init__(
+        self, supervisor: DeviceSupervisor, pump: SamplePump, attributes: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        device = supervisor.device
+        assert isinstance(device, Potentiostat)
+        self._supervisor = supervisor
+        self._device = device
+        self._pump = pump
+        self._attributes = attributes
+        self.name = supervisor.name
+        self.clock = device.clock
+        self.options = device.options
+        self.transport = device.transport
+        self.identity = device.identity
+
+    @property
+    def capabilities(self) -> PotentiostatCapabilities:
+        return self._device.capabilities
+
+    async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
+        """As the driver's. Raises `RunFailed`, with the cell off, if the samples cannot be got rid of."""
+        patience_s = max(BLOCKED_S, 3 * getattr(technique, "interval_s", 0.0))
+        try:
+            async with aclosing(self._device.run(technique)) as blocks:
+                async for block in blocks:
+                    self._publish(block, technique)
+                    if self._pump.full and not await self._pump.room(patience_s):
+                        raise RunFailed(
+                            f"no sample could be published for {patience_s:g} s and the queue is full "
+                            f"({self._pump.waiting_bytes} bytes): the source was switched off before a sample is lost",
+                            device=self.name,
+                            operation=technique.name,
+                            hint="Is the broker running? The samples taken so far are sent when it is back.",
+                        )
+                    yield block
+        except DeviceLost as error:
+            error.annotate(device=self.name, operation=technique.name)
+            self._supervisor.lost(error)
+            raise
+
+    def _publish(self, block: SampleBlock, technique: Technique) -> None:
+        attributes = {**block.attributes, "technique": technique.name, **self._attributes()}
+        taken = self._pump.take(replace(block, attributes=attributes))
+        self._supervisor.latest.offer(taken)
+        self._supervisor.count()
+
+    async def stop(self) -> None:
+        await self._device.stop()
+
+    async def cell_off(self) -> None:
+        await self._device.cell_off()
+
+    async def identify(self) -> Identity:
+        return await self._device.identify()
+
+    async def make_safe(self) -> None:
+        await self._device.make_safe()
+
+    async def connect(self) -> Identity:
+        """Connecting and closing are the daemon's."""
+        return await self._device.identify()
+
+    async def close(self) -> None:
+        await self._device.make_safe()
+
+    async def _connect(self) -> Identity:
+        return await self._device.identify()
+
+    def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
+        self._device.on_lost(callback)
+
+
+def for_run(supervisor: DeviceSupervisor, attributes: Callable[[], Mapping[str, Any]]) -> Device:
+    """The device as a procedure gets it."""
+    if supervisor.pump is None:
+        return supervisor.device
+    return PublishedPotentiostat(supervisor, supervisor.pump, attributes)

@@ -1,0 +1,365 @@
+"""One device of the daemon: connected, watched, reconnected, asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.transfer.plain import dumps, to_plain
+from bridge.transfer.pump import SamplePump
+from bridge.transfer.throttle import Throttle
+from bridge.transfer.topics import Topics
+from bridge.transfer.uplink import Uplink
+from drivers import calls
+from drivers.errors import (
+    Busy,
+    DeviceLost,
+    DeviceTimeout,
+    InvalidValue,
+    LinkError,
+    PicobridgeError,
+    Unsupported,
+    WrongDevice,
+)
+from drivers.interfaces import Device, Identity, ManipulatorPosition, Pressure, StagePosition
+from drivers.samples import SampleBlock
+
+from .config import DeviceConfig
+from .events import Events
+
+#: How often an idle device is asked: its heart-beat, and what keeps `latest` live.
+POLL_S = 1.0
+POTENTIOSTAT_POLL_S = 5.0
+#: So many questions in a row without a good answer, and the wire is closed and opened again.
+POLL_FAILURES = 3
+BACKOFF_S = (0.5, 30.0)
+LATEST_S = 0.1
+COUNTERS_S = 1.0
+#: A device must be in its safe state by then, or it is reported not to be.
+SAFE_TIMEOUT_S = 10.0
+#: How long a lost device is left to the run that uses it, before it is connected again (and its source switched off).
+RELEASE_S = 5.0
+
+#: Calls that a remote client makes as runs.
+_TECHNIQUES = frozenset({"open_circuit", "galvanostatic", "potentiostatic", "impedance"})
+
+#: What an idle device is asked, by interface.
+_POLLS = {
+    "potentiostat": "identify",
+    "stage": "position",
+    "manipulator": "position",
+    "feedthrough": "route",
+    "gauge": "pressure",
+}
+
+
+class DeviceSupervisor:
+    """`connection` is connecting, connected, lost (was there), failed (never was) or closed. `run` is who uses it."""
+
+    def __init__(
+        self,
+        config: DeviceConfig,
+        device: Device,
+        uplink: Uplink,
+        topics: Topics,
+        events: Events,
+        *,
+        stream: str,
+        queue_bytes: int,
+    ) -> None:
+        self.name = config.name
+        self.device = device
+        self.connection = "connecting"
+        self.error: PicobridgeError | None = None
+        self.run = ""
+        #: set when the first attempt to connect has ended, whatever came of it
+        self.tried = asyncio.Event()
+        #: set when it was connected for the first time, and so made safe
+        self.was_connected = asyncio.Event()
+        self.pump: SamplePump | None = None
+        self.latest: Throttle[SampleBlock] = Throttle(LATEST_S, self._publish_sample)
+        self._config = config
+        self._uplink = uplink
+        self._topics = topics
+        self._events = events
+        self._lock = asyncio.Lock()
+        self._lost = asyncio.Event()
+        self._listening = False
+        self._released = asyncio.Event()
+        self._released.set()
+        self._counters: Throttle[None] = Throttle(COUNTERS_S, lambda _: self._publish_state())
+        if device.interface == "potentiostat":
+            self.pump = SamplePump(stream, uplink.wake, queue_bytes)
+            self.pump.changed = self.count
+            uplink.attach(self.pump, topics.samples(self.name))
+        self._publish_info()
+        self._publish_state()
+
+    @property
+    def connected(self) -> bool:
+        return self.connection == "connected"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call that moves or energises is under way."""
+        return self._lock.locked()
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    async def supervise(self) -> None:
+        """Keep the device connected until cancelled."""
+        backoff_s = BACKOFF_S[0]
+        while True:
+            if await self._connect():
+                backoff_s = BACKOFF_S[0]
+                await self._watch()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RELEASE_S):
+                        await self._released.wait()
+                with suppress(PicobridgeError, TimeoutError):  # what is wrong with it was said already
+                    async with asyncio.timeout(SAFE_TIMEOUT_S):
+                        await self.device.close()
+            self.tried.set()
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+    async def close(self) -> None:
+        """Make safe and let go. Reports what goes wrong as an event; never raises."""
+        self.latest.flush()
+        try:
+            async with asyncio.timeout(SAFE_TIMEOUT_S):
+                await self.device.close()
+        except (PicobridgeError, TimeoutError) as error:
+            known = error if isinstance(error, PicobridgeError) else None
+            text = f"{self.name} could not be brought to its safe state: {error or 'no answer in time'}"
+            self._events.publish("safety", text, severity="error", device=self.name, error=known)
+        self._counters.flush()
+        self._set("closed", None)
+        self._counters.flush()
+
+    def lost(self, error: PicobridgeError) -> None:
+        """The wire is gone; said once. Called by whoever notices."""
+        if not self.connected:
+            return
+        self._set("lost", error)
+        self._lost.set()
+        self._events.publish("device", f"{self.name} is lost: {error}", severity="error", device=self.name, error=error)
+
+    async def _connect(self) -> bool:
+        self._lost.clear()
+        try:
+            identity = await self.device.connect()
+            self._check_serial(identity)
+        except Exception as error:
+            known = error if isinstance(error, PicobridgeError) else PicobridgeError(f"internal error: {error!r}")
+            if isinstance(error, WrongDevice):
+                await self.device.transport.close()
+            known.annotate(device=self.name, operation="connect")
+            self._not_connected(known)
+            return False
+        self._set("connected", None)
+        self.was_connected.set()
+        self._publish_info()
+        who = " ".join(part for part in (identity.make, identity.model, identity.serial) if part)
+        self._events.publish("device", f"{self.name} is connected: {who}", device=self.name)
+        if not self._listening:
+            self._listening = True
+            self.device.on_lost(self._noticed)
+        self.tried.set()
+        return True
+
+    def _check_serial(self, identity: Identity) -> None:
+        wanted = self._config.serial
+        if wanted and identity.serial != wanted:
+            raise WrongDevice(
+                f"serial number {identity.serial or '(none)'} answers where {wanted} is configured",
+                hint="Is the cable in the right instrument, or serial wrong in the configuration?",
+            )
+
+    def _not_connected(self, error: PicobridgeError) -> None:
+        said = type(self.error) is type(error)
+        still_gone = self.connection == "lost" and isinstance(error, DeviceLost | DeviceTimeout)
+        self._set("lost" if self.connection == "lost" else "failed", error)
+        if not said and not still_gone:
+            text = f"{self.name} cannot be connected: {error}"
+            self._events.publish("device", text, severity="warning", device=self.name, error=error)
+
+    def _noticed(self, error: DeviceLost) -> None:
+        self._listening = False
+        self.lost(error)
+
+    async def _watch(self) -> None:
+        """Ask the idle device now and then; returns when it is lost."""
+        interval_s = POTENTIOSTAT_POLL_S if self.device.interface == "potentiostat" else POLL_S
+        failures = 0
+        while not self._lost.is_set():
+            try:
+                if not self.run and not self.busy:
+                    await self._poll()
+                failures = 0
+            except DeviceLost as error:
+                self.lost(error)
+            except LinkError as error:
+                failures += 1
+                if failures >= POLL_FAILURES:
+                    self.lost(error)
+            except PicobridgeError:
+                failures = 0  # it answered, with an error of its own
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await self._lost.wait()
+
+    async def _poll(self) -> None:
+        value = await getattr(self.device, _POLLS[self.device.interface])()
+        self._publish_reading(value)
+
+    # --- use ---------------------------------------------------------------------------------------------------
+
+    def require_connected(self) -> None:
+        """Raises the reason why it is not."""
+        if self.connected:
+            return
+        reason = f": {self.error.message}" if self.error is not None else ""
+        raise DeviceLost(f"{self.name} is not connected{reason}", device=self.name)
+
+    def claim(self, run: str) -> None:
+        """Raises `Busy`."""
+        if self.run:
+            raise Busy(f"{self.name} is used by run {self.run}", device=self.name, hint="Abort that run, or wait.")
+        if self.busy:
+            raise Busy(f"{self.name} is in the middle of another call", device=self.name)
+        self.run = run
+        self._released.clear()
+        self._publish_state()
+
+    def release(self) -> None:
+        self.run = ""
+        self._released.set()
+        self._publish_state()
+
+    async def call(self, method: str, values: Mapping[str, Any]) -> Any:
+        """A method of the interface by name. Raises `InvalidValue`, `Busy`, `Unsupported`, what the method raises."""
+        device = self.device
+        if method == "capabilities":
+            if not hasattr(device, "capabilities"):
+                raise Unsupported(f"a {device.interface} has no capabilities to tell", device=self.name)
+            return device.capabilities
+        keywords = calls.arguments(device.interface, method, values)
+        if method in _TECHNIQUES:
+            raise InvalidValue(
+                f"{method} is a run, not a call",
+                device=self.name,
+                hint='Start procedure "technique" with role potentiostat; its samples come as blocks.',
+            )
+        self.require_connected()
+        if method in calls.HARMLESS or method in calls.SAFE:
+            return await self._ask(method, keywords)
+        if self.run:
+            raise Busy(f"{self.name} is used by run {self.run}", device=self.name, hint="Abort that run, or wait.")
+        if self.busy:
+            raise Busy(f"{self.name} is in the middle of another call", device=self.name, hint="Stop it, or wait.")
+        async with self._lock:
+            return await self._ask(method, keywords)
+
+    async def _ask(self, method: str, keywords: Mapping[str, Any]) -> Any:
+        try:
+            result = await getattr(self.device, method)(**keywords)
+        except PicobridgeError as error:
+            error.annotate(device=self.name, operation=method)
+            if isinstance(error, DeviceLost):
+                self.lost(error)
+            raise
+        self._publish_reading(result)
+        return result
+
+    async def make_safe(self) -> str | dict[str, Any]:
+        """Past every queue. "safe", "not connected", or the error, as a reply has it."""
+        if not self.connected:
+            return "not connected"
+        try:
+            async with asyncio.timeout(SAFE_TIMEOUT_S):
+                await self.device.make_safe()
+        except TimeoutError as error:
+            known: PicobridgeError = (
+                error if isinstance(error, PicobridgeError) else DeviceTimeout("no safe state in time")
+            )
+        except PicobridgeError as error:
+            known = error
+        else:
+            return "safe"
+        known.annotate(device=self.name, operation="make_safe")
+        if isinstance(known, DeviceLost):
+            self.lost(known)
+        text = f"{self.name} could not be brought to its safe state: {known}"
+        self._events.publish("safety", text, severity="error", device=self.name, error=known)
+        return known.to_dict()
+
+    # --- what is published -------------------------------------------------------------------------------------
+
+    def count(self) -> None:
+        """Counters have changed."""
+        self._counters.offer(None)
+
+    def describe(self) -> dict[str, Any]:
+        """As in the answer to `devices`."""
+        capabilities = getattr(self.device, "capabilities", None) if self.connected else None
+        return {
+            "driver": self._config.driver,
+            "interface": self.device.interface,
+            "address": self._config.address,
+            "connection": self.connection,
+            "identity": to_plain(self.device.identity),
+            "capabilities": to_plain(capabilities),
+        }
+
+    def _publish_info(self) -> None:
+        info = {"device": self.name, **self.describe()}
+        del info["connection"]
+        self._uplink.retain(self._topics.info(self.name), dumps(info))
+
+    def _publish_state(self) -> None:
+        state: dict[str, Any] = {
+            "device": self.name,
+            "connection": self.connection,
+            "mode": "run" if self.run else "idle",
+            "run": self.run or None,
+            "error": None if self.error is None else self.error.to_dict(),
+            "time_ns": time.time_ns(),
+        }
+        if self.pump is not None:
+            state |= {
+                "stream": self.pump.stream,
+                "next_index": self.pump.next_index,
+                "published": self.pump.published,
+                "pending": self.pump.pending,
+                "dropped_latest": self.latest.dropped,
+            }
+        self._uplink.retain(self._topics.state(self.name), dumps(state))
+
+    def _set(self, connection: str, error: PicobridgeError | None) -> None:
+        self.connection = connection
+        self.error = error
+        self._publish_state()
+
+    def _publish_sample(self, block: SampleBlock) -> None:
+        if not len(block):
+            return
+        values = {column.name: block[column.name][-1] for column in block.columns}
+        time_ns = block.start_time_ns + round(float(values.get("time_s", 0.0)) * 1e9)
+        values |= {"index": block.next_index - 1, "run": self.run or None}
+        self._publish_latest(time_ns, values)
+
+    def _publish_reading(self, value: Any) -> None:
+        """What a call returned, if that is what `latest` shows of this kind of device."""
+        if isinstance(value, ManipulatorPosition | StagePosition | Pressure):
+            self._publish_latest(self.device.clock.time_ns(), to_plain(value))
+        elif self.device.interface == "feedthrough" and isinstance(value, str):
+            self._publish_latest(self.device.clock.time_ns(), {"route": value})
+
+    def _publish_latest(self, time_ns: int, values: Mapping[str, Any]) -> None:
+        utc = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        self._uplink.latest(self._topics.latest(self.name), dumps({"utc": utc, **values}))

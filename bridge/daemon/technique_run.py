@@ -1,0 +1,107 @@
+"""The procedure `technique`: one technique of a potentiostat, started by a client from afar."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from bridge.procedures.context import Context
+from drivers.calls import split_unit
+from drivers.errors import InvalidValue
+from drivers.interfaces import Potentiostat
+from drivers.quantities import quantity
+from drivers.techniques import (
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+)
+
+NAME = "technique"
+ROLE = "potentiostat"
+SUMMARY = "one technique of a potentiostat; its samples are published as they come"
+TECHNIQUES: Mapping[str, type[Technique]] = {
+    cls.name: cls for cls in (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry, Impedance)
+}
+
+
+def parse(values: Mapping[str, Any]) -> Technique:
+    """A technique out of `{"technique": name, field: value, ...}`; text with units accepted, null is "not given".
+
+    Raises `InvalidValue` naming the field, its value and what is accepted.
+    """
+    name = values.get("technique")
+    cls = TECHNIQUES.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise InvalidValue(f"technique is {name!r}; accepted: {', '.join(TECHNIQUES)}")
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    names = {split_unit(field)[0]: field for field in fields} | {field: field for field in fields}
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "technique":
+            continue
+        field = names.get(key)
+        if field is None:
+            raise InvalidValue(f"{name} has no parameter {key!r}; accepted: {', '.join(fields)}")
+        if field in arguments:
+            raise InvalidValue(f"{name}: {field} is given twice")
+        arguments[field] = _convert(field, value, hints[field])
+    missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in arguments]
+    if missing:
+        raise InvalidValue(f"{name} needs {', '.join(missing)}")
+    return cls(**arguments)
+
+
+def parameters() -> list[dict[str, Any]]:
+    """For the list of procedures: every field of every technique."""
+    listed: list[dict[str, Any]] = [
+        {"name": "technique", "help": f"one of {', '.join(TECHNIQUES)}", "unit": "", "required": True, "default": None}
+    ]
+    for name, cls in TECHNIQUES.items():
+        for field in dataclasses.fields(cls):
+            required = field.default is dataclasses.MISSING
+            listed.append(
+                {
+                    "name": field.name,
+                    "help": f"of {name}",
+                    "unit": split_unit(field.name)[1],
+                    "required": required,
+                    "default": None if required else field.default,
+                }
+            )
+    return listed
+
+
+async def run(context: Context, technique: Technique) -> dict[str, Any]:
+    """Returns why it ended and how many samples came."""
+    potentiostat = context.device(ROLE)
+    assert isinstance(potentiostat, Potentiostat)
+    duration_s: float | None = getattr(technique, "duration_s", None)
+    count, end = 0, None
+    context.progress(technique.name, 0.0)
+    async with aclosing(potentiostat.run(technique)) as blocks:
+        async for block in blocks:
+            count += len(block)
+            end = block.end
+            if len(block) and duration_s:
+                time_s = float(block["time_s"][-1])
+                context.progress(technique.name, min(1.0, time_s / duration_s), time_s=time_s)
+    return {"technique": technique.name, "end": end, "samples": count}
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if value is None and type(None) in kinds:
+        return None
+    number = quantity(value, split_unit(name)[1] or "1", field=name)
+    if int not in kinds:
+        return number
+    if number != int(number):
+        raise InvalidValue(f"{name} is {value!r}; a whole number is accepted")
+    return int(number)
