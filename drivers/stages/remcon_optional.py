@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from ..errors import DeviceError, LinkError, ProtocolError, Refused
+from ..queries import ask_again
 from .remcon_protocol import MISSING_VERB
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class OptionalVerbs:
         if command in self.missing:
             return None
         try:
-            return await self._ask(command)
+            # each of these may be asked twice: two are questions, and what is off stays off
+            return await ask_again(lambda: self._ask(command))
         except DeviceError as error:
             if error.detail.get("code") not in MISSING_VERB:
                 raise

@@ -54,7 +54,7 @@ class ZeissRemconMock(Instrument):
         self._speeds = (speed_mm_per_s,) * 3 + (speed_deg_per_s,) * 2 + (speed_mm_per_s,)
         self._flag_delay_s = flag_delay_s
         self._result_delay_s = result_delay_s
-        self._lacks = frozenset(lacks)
+        self.lacks = frozenset(lacks)
         self._crlf = crlf
         self._explains = explains
         self.version = version
@@ -155,7 +155,7 @@ class ZeissRemconMock(Instrument):
         verb, *arguments = line.split(" ") if line else ("",)
         verb = verb.upper()
         self._show()
-        if verb in self._lacks or verb not in _VERBS:
+        if verb in self.lacks or verb not in _VERBS:
             self._reject(_UNKNOWN)
         elif len(arguments) != _VERBS[verb]:
             self._reject(_COUNT)

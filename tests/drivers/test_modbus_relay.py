@@ -34,7 +34,7 @@ def options(**changed: Any) -> ModbusRelayOptions:
 
 
 @contextmanager
-def waiting(relay: ModbusRelay, timeout_s: float = 0.1) -> Iterator[None]:
+def waiting(relay: ModbusRelay, timeout_s: float = 0.08) -> Iterator[None]:
     """Short deadlines where an answer is known not to come; elsewhere a busy machine may take its time."""
     patient = relay.options.timeout_s
     object.__setattr__(relay.options, "timeout_s", timeout_s)
@@ -272,7 +272,7 @@ async def test_a_write_is_never_sent_twice(fault: str, nth: int) -> None:
         mock.record.clear()
         getattr(served.faults, fault)(nth=nth)
         try:
-            with waiting(relay, 0.2):
+            with waiting(relay):
                 await relay.select("cell")
         except LinkError:
             served.faults.clear()
@@ -288,7 +288,7 @@ async def test_a_write_is_never_sent_twice(fault: str, nth: int) -> None:
 async def test_a_lost_confirmation_of_the_closing_is_settled_by_reading_back() -> None:
     async with rig() as (relay, mock, served):
         served.faults.drop(nth=4)
-        with waiting(relay, 0.2):
+        with waiting(relay):
             assert await relay.select("cell") == "cell"
         assert mock.closed == {3}
         assert mock.record.count("write [3]") == 1
@@ -297,7 +297,7 @@ async def test_a_lost_confirmation_of_the_closing_is_settled_by_reading_back() -
 async def test_a_closing_that_was_lost_on_the_way_is_an_error_with_all_open() -> None:
     async with rig() as (relay, mock, served):
         served.faults.deaf(nth=4, times=1)
-        with waiting(relay, 0.2), pytest.raises(DeviceTimeout, match="all relays were opened"):
+        with waiting(relay), pytest.raises(DeviceTimeout, match="all relays were opened"):
             await relay.select("cell")
         assert "write [3]" not in mock.record
         assert mock.world.wiring.route == "open"
