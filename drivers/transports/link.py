@@ -27,8 +27,8 @@ from ..errors import (
 )
 from .base import Transport
 
-#: Errors that are raised after a complete, well-formed reply, or before anything was sent: the pairing still holds.
-_PAIRED = (DeviceError, InvalidValue, Unsupported)
+#: Errors that say that nothing was sent: the pairing still holds if that is true.
+_UNSENT = (InvalidValue, Unsupported)
 
 
 class Conversation:
@@ -108,7 +108,9 @@ class Link:
     """One device's conversation partner. `name` is the device's, for errors.
 
     `synchronise` gets a conversation on a drained link and must return only if a query of its own was answered as it
-    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained.
+    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained. `speaks_when_spoken_to`
+    says that the device never sends unasked, so that whatever lies there before a question, or follows the proof of
+    synchronisation, is a stray reply.
     """
 
     ATTEMPTS = 3
@@ -129,6 +131,7 @@ class Link:
         self._synchronise = synchronise
         self._quiet_s = quiet_s
         self._speaks_when_spoken_to = speaks_when_spoken_to
+        self._was_in_step = False
         self._lock = asyncio.Lock()
 
     @property
@@ -137,12 +140,17 @@ class Link:
         return self._lock.locked()
 
     async def open(self) -> None:
-        """Open the wire and prove that the device answers in step."""
+        """Open the wire and prove that the device answers in step; if it does not, the wire is closed again."""
         await self.transport.open()
+        self._was_in_step = False
         self.buffer.clear()
         self.dirty = True
-        async with self.transaction("synchronise"):
-            pass
+        try:
+            async with self.transaction("synchronise"):
+                pass
+        except BaseException:
+            await self.transport.close()
+            raise
 
     async def close(self) -> None:
         await self.transport.close()
@@ -154,47 +162,65 @@ class Link:
             conversation = Conversation(self)
             try:
                 if self._speaks_when_spoken_to and not self.dirty:
-                    self.dirty = await self._unasked()
+                    self.dirty = await self._unasked(0.0)
                 if self.dirty:
                     await self._resynchronise(operation)
                 self.dirty = True
-                yield conversation
+                try:
+                    yield conversation
+                except DeviceError:
+                    # raised after a complete, well-formed reply
+                    self.dirty = False
+                    raise
+                except _UNSENT:
+                    self.dirty = bool(conversation.sent)
+                    raise
                 self.dirty = False
-            except _PAIRED as error:
-                self.dirty = False
-                self._annotate(error, operation, conversation)
-                raise
             except PicobridgeError as error:
                 self._annotate(error, operation, conversation)
                 raise
 
-    async def _unasked(self) -> bool:
-        """Whether something has arrived that nobody asked for; line ends do not count."""
-        stray = bytes(self.buffer) + await self.transport.drain(0.0)
+    async def _unasked(self, quiet_s: float) -> bool:
+        """Whether something has arrived, or arrives within `quiet_s`, that nobody asked for; line ends do not count."""
+        stray = bytes(self.buffer)
         self.buffer.clear()
+        stray += await self.transport.leftovers()
+        if quiet_s and not stray.strip(b"\r\n"):
+            stray += await self.transport.drain(quiet_s)
         return bool(stray.strip(b"\r\n"))
 
     async def urgent(self, data: bytes) -> None:
         """Send without waiting for the transaction under way: only for what the device accepts in the middle of one."""
-        await self.transport.write(data)
+        try:
+            await self.transport.write(data)
+        except PicobridgeError as error:
+            error.annotate(device=self.name, operation="urgent", sent=data)
+            raise
 
     def _annotate(self, error: PicobridgeError, operation: str, conversation: Conversation) -> None:
         error.annotate(device=self.name, operation=operation, sent=conversation.sent, received=conversation.received)
 
     async def _resynchronise(self, operation: str) -> None:
-        failure: LinkError | None = None
+        failure: PicobridgeError | None = None
         for _ in range(self.ATTEMPTS):
             conversation = Conversation(self)
             await conversation.drain(self._quiet_s)
             try:
                 await self._synchronise(conversation)
+                # a late reply that looked like the proof is followed by the true one; before the first proof of all
+                # nothing was asked that could be answered late
+                quiet_s = self._quiet_s if self._was_in_step else 0.0
+                if self._speaks_when_spoken_to and await self._unasked(quiet_s):
+                    raise ProtocolError("more came than was asked for")
             except DeviceLost:
                 raise
-            except LinkError as error:
+            except (LinkError, DeviceError) as error:
+                # an error of the device's own may be its opinion of half a command sent before
                 failure = error
                 self._annotate(error, operation, conversation)
             else:
                 self.dirty = False
+                self._was_in_step = True
                 return
         assert failure is not None
         if isinstance(failure, DeviceTimeout | WrongDevice):
@@ -203,6 +229,7 @@ class Link:
             f"request and reply could not be paired again: {failure.message}",
             sent=failure.sent,
             received=failure.received,
+            hint="" if self._was_in_step else self.transport.mismatch_hint,
         ) from failure
 
 
