@@ -82,8 +82,10 @@ def make_axis(name: str, options: Picomotor8742Options) -> Axis:
     if not step > 0:
         raise InvalidValue(f"step size of {name} is {step:g} m; accepted: more than 0")
     reach = STEPS_MAX * step
-    low, high = options.limits.get(name, (-reach, reach))
-    low, high = quantity(low, "m", field=f"limit of {name}"), quantity(high, "m", field=f"limit of {name}")
+    limits = options.limits.get(name, (-reach, reach))
+    if not isinstance(limits, list | tuple) or len(limits) != 2:
+        raise InvalidValue(f'limits of {name} are {limits!r}; accepted: two lengths such as ["-100 um", "20 um"]')
+    low, high = (quantity(limit, "m", field=f"limit of {name}") for limit in limits)
     if not low < high:
         raise InvalidValue(f"limits of {name} are {low:g} and {high:g} m; the first must be below the second")
     return Axis(name, abs(number), math.copysign(step, number), (low, high))

@@ -20,7 +20,8 @@ from ..errors import DeviceError, InvalidValue, ProtocolError
 from ..interfaces import Identity
 from ..transports import Conversation, Link, Transport
 
-REPLY_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 0.5
+QUIET_S = 0.1
 AXES = (1, 2, 3, 4)
 STEPS_MIN, STEPS_MAX = -(1 << 31), (1 << 31) - 1
 #: Sent by the controller on a new TCP connection (telnet negotiation); it may come late, in parts, or not at all.
@@ -53,7 +54,7 @@ class Controller:
         if not 0 <= address <= 31:
             raise InvalidValue(f"option address is {address}; accepted: 0 (a single controller) to 31")
         self._prefix = b"%d>" % address if address else b""
-        self._link = Link(transport, self._synchronise, name=name, quiet_s=0.1, speaks_when_spoken_to=True)
+        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S, speaks_when_spoken_to=True)
 
     async def open(self) -> None:
         """Raises `LinkError`s."""

@@ -45,6 +45,7 @@ POLL_S = 0.05
 STALL_S = 10.0
 #: Polls in a row that a bad link may spoil.
 POLL_TRIES = 3
+SILENT_TRIES = 2
 #: How long an axis may go on after it was told to stop (its speed's deceleration, or the abort's next step).
 STOP_S = 5.0
 
@@ -285,9 +286,9 @@ class Picomotor8742(Manipulator):
                     count = await exchange.integer(f"{axis.number}TP?")
             except DeviceLost:
                 raise
-            except LinkError:
+            except LinkError as error:
                 failures += 1
-                if failures >= POLL_TRIES:
+                if failures >= (SILENT_TRIES if isinstance(error, DeviceTimeout) else POLL_TRIES):
                     raise
                 continue
             failures = 0

@@ -19,6 +19,7 @@ from ...transports import Conversation, Link, Transport
 from .codec import MODELS, SAMPLE_BYTES, Calibration
 
 REPLY_TIMEOUT_S = 0.5
+QUIET_S = 0.1
 _REST_S = 0.05
 
 CELL_ON, CELL_OFF = b"CELL ON", b"CELL OFF"
@@ -38,7 +39,7 @@ class Session:
     """The instrument's conversation partner. `calibration` is what it told when the link was opened."""
 
     def __init__(self, transport: Transport, name: str) -> None:
-        self._link = Link(transport, self._synchronise, name=name, quiet_s=0.1, speaks_when_spoken_to=True)
+        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S, speaks_when_spoken_to=True)
         self._offsets = b""
         self._shunts = b""
 
