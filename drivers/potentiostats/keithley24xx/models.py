@@ -18,8 +18,10 @@ from ...interfaces import CurrentRange
 
 #: Source and measure reach 5 % beyond the range (2400 user's manual table 3-1).
 OVERRANGE = 1.05
-#: A set point this close to the end of a range leaves no room for noise: the next range is taken.
-HEADROOM = 0.9
+#: A set point beyond this part of a range leaves no room for noise: the next range is taken. On the low ranges pick-up
+#: is as large as the current, and one reading beyond the end of the range is an overload that ends a run of days.
+HEADROOM, HEADROOM_LOW = 0.9, 0.3
+LOW_RANGE_A = 1e-9
 #: The compliance is at least this part of its range (6430 manual A-3).
 COMPLIANCE_MIN = 1e-3
 SOURCE_STEP = 5e-5
@@ -47,7 +49,8 @@ class Model:
     def range_for_current(self, current_a: float) -> CurrentRange:
         """The smallest range in which a source of `current_a` has head-room. Raises `InvalidValue`."""
         for candidate in self.current_ranges:
-            if abs(current_a) <= HEADROOM * candidate.full_scale_a:
+            headroom = HEADROOM_LOW if candidate.full_scale_a <= LOW_RANGE_A * (1 + 1e-9) else HEADROOM
+            if abs(current_a) <= headroom * candidate.full_scale_a:
                 return candidate
         if abs(current_a) <= self.current_max_a * (1 + 1e-9):
             return self.current_ranges[-1]

@@ -19,7 +19,7 @@ _ERRORS_MAX = 64
 _FLOW_CONTROL = b"\x11\x13"
 #: `KEITHLEY INSTRUMENTS INC.,MODEL 6430,1141613,C27   Jul 12 2004 15:47:33/A02  /D/B` and
 #: `KEITHLEY INSTRUMENTS,MODEL 2450,01419966,1.6.4c` (both as recorded from instruments in public repositories)
-_IDENTITY = re.compile(r"\s*([^,]*[A-Za-z][^,]*),\s*([^,]+),([^,]*),(.*)", re.DOTALL)
+_IDENTITY = re.compile(r"\s*([A-Za-z][^,]*),\s*([^,]+),([^,]*),(.*)", re.DOTALL)
 
 
 def identity_of(line: str) -> Identity:

@@ -22,7 +22,6 @@ class Commands2450(CommonCommands):
         self.read_back = {"CURR": True, "VOLT": True}
         self.buffered = 0
         self.buffer_start_s = 0.0
-        self.add("*LANG", self._set_language, lambda p: instrument.language)
         self.add("OUTPut[1]:SMODe", lambda p: self.off_state(("CURR", "VOLT"), p), self._off_state_now)
         self.add("READ", None, lambda p: self._read(p))
         self.add("TRACe:CLEar", self._clear_buffer)
@@ -77,10 +76,6 @@ class Commands2450(CommonCommands):
 
     def error_text(self, code: int, text: str) -> str:
         return f'{code},"{text};1;2026/01/01 00:00:00.000"' if code else '0,"No error;0;0 0"'
-
-    def _set_language(self, parameters: Sequence[str]) -> None:
-        """Takes effect with the next power-on."""
-        self.instrument.language = choice(parameters, "SCPI", "TSP", "SCPI2400")
 
     def _off_state_now(self, parameters: Sequence[str]) -> str:
         return self.source.off_state[self.source.function]

@@ -44,6 +44,8 @@ class CommonCommands(Commands):
         self.add("*STB", None, lambda p: "0")
         self.add("*OPC", lambda p: None, lambda p: "1")
         self.add("*WAI", lambda p: None)
+        if instrument.model == "2450":
+            self.add("*LANG", self._set_language, lambda p: instrument.language)
         self.add("SYSTem:ERRor[:NEXT]", None, lambda p: self.next_error())
         self.add("STATus:QUEue[:NEXT]", None, lambda p: self.next_error())
         self.add("SYSTem:CLEar", lambda p: instrument.errors.clear())
@@ -81,6 +83,10 @@ class CommonCommands(Commands):
     def next_error(self) -> str:
         code, text = self.instrument.errors.popleft() if self.instrument.errors else (0, "No error")
         return self.error_text(code, text)
+
+    def _set_language(self, parameters: Sequence[str]) -> None:
+        """Takes effect with the next power-on."""
+        self.instrument.next_language = choice(parameters, "SCPI", "TSP", "SCPI2400")
 
     def _event_enable(self, parameters: Sequence[str]) -> None:
         self.instrument.event_enable = int(number(parameters, 0, 255))

@@ -52,7 +52,7 @@ class Keithley24xxMock(Instrument):
         if model not in _FIRMWARE:
             raise ValueError(f"model {model!r}; accepted: {', '.join(_FIRMWARE)}")
         self.model = model
-        self.language = language
+        self.next_language = language
         self.serial = serial
         self.reply_end = reply_end
         self._mains_hz, self._conversions, self._clock_s = mains_hz, conversions, clock_s
@@ -67,6 +67,7 @@ class Keithley24xxMock(Instrument):
         return self.source.cell_is_open
 
     def reset(self) -> None:
+        self.language = self.next_language
         self._received = b""
         self._lines: deque[str] = deque()
         self.errors: deque[tuple[int, str]] = deque()
