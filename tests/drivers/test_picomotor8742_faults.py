@@ -23,7 +23,9 @@ from .arm_rig import STEP, let_go, rig, start_move
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivers.manipulators.newfocus_protocol.REPLY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("drivers.manipulators.newfocus_protocol.QUIET_S", 0.02)
+    monkeypatch.setattr(
+        "drivers.manipulators.newfocus_protocol.QUIET_S", 0.06
+    )  # longer than what TCP may hold back (40 ms)
 
 
 @pytest.fixture(params=["usb", "tcp"])
