@@ -17,7 +17,8 @@ class Capture(Protocol):
     def record(self, direction: str, data: bytes) -> None:
         """`direction` is ">" for bytes to the device, "<" for bytes from it."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """The wire was closed; it may be opened again and recorded on."""
 
 
 class Transport(ABC):
@@ -57,7 +58,11 @@ class Transport(ABC):
         """Close the wire; never raises for a wire that is already gone. The transport can be opened again."""
         if self._open:
             self._open = False
-            await self._do_close()
+            try:
+                await self._do_close()
+            finally:
+                if self.capture is not None:
+                    self.capture.close()
 
     async def write(self, data: bytes, timeout_s: float = 2.0) -> None:
         """Send all of `data`. Raises `DeviceLost`, or `DeviceTimeout` if the device does not take it in time."""

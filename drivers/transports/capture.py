@@ -2,8 +2,8 @@
 
 One JSON object a line. The first says what this is:
 `{"picobridge_capture": 1, "address": "serial:/dev/ttyUSB0", "utc": "2026-01-31T12:00:00+00:00"}`, the others are
-`{"t_ns": 1234567, "dir": ">", "hex": "2a 49"}`: nanoseconds since the first line, direction (">" to the device, "<" from
-it), bytes. On a packet wire each line is one packet.
+`{"t_ns": 1234567, "dir": ">", "hex": "2a 49"}`: nanoseconds since the first line, direction (">" to the device, "<"
+from it), bytes. On a packet wire each line is one packet.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import InvalidValue
 
@@ -31,33 +32,34 @@ class CaptureEntry:
 
 
 class CaptureFile:
-    """Attach it as `transport.capture`. Every line is flushed, so that what led to a crash is in the file.
+    """Attach it as `transport.capture`, which closes it with itself and goes on in it when it is opened again.
 
-    The address is written as it is: it holds no secret. Raises `InvalidValue` if the file cannot be written.
+    Every line is flushed, so that what led to a crash is in the file. An existing file is overwritten. Raises
+    `InvalidValue` if it cannot be written.
     """
 
     def __init__(self, path: str | Path, address: str = "") -> None:
+        self._path = Path(path)
+        self._file: TextIO | None = None
+        self._start_ns = time.monotonic_ns()
+        header = {"picobridge_capture": VERSION, "address": address, "utc": datetime.now(UTC).isoformat()}
         try:
-            self._file = open(path, "w", encoding="ascii", buffering=1)  # noqa: SIM115 - open until `close`
+            self._path.write_text(json.dumps(header) + "\n", encoding="ascii")
         except OSError as error:
             raise InvalidValue(f"capture file {path} cannot be written: {error.strerror}") from error
-        self._start_ns = time.monotonic_ns()
-        self._write({"picobridge_capture": VERSION, "address": address, "utc": datetime.now(UTC).isoformat()})
 
     def record(self, direction: str, data: bytes) -> None:
-        self._write({"t_ns": time.monotonic_ns() - self._start_ns, "dir": direction, "hex": data.hex(" ")})
+        """`direction` is ">" or "<"."""
+        fields = {"t_ns": time.monotonic_ns() - self._start_ns, "dir": direction, "hex": data.hex(" ")}
+        if self._file is None:
+            self._file = self._path.open("a", encoding="ascii", buffering=1)
+        self._file.write(json.dumps(fields) + "\n")
 
     def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> CaptureFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _write(self, fields: dict[str, object]) -> None:
-        self._file.write(json.dumps(fields) + "\n")
+        """Until something more is recorded."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def read_capture(path: str | Path) -> Iterator[CaptureEntry]:

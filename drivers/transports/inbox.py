@@ -79,6 +79,11 @@ class Inbox:
             raise lost
         raise timed_out(self._address, timeout_s)
 
+    async def look(self) -> None:
+        """Let the event loop deliver what the operating system has already."""
+        if not self._chunks and self._lost is None:
+            await self._wait(0.0)
+
     def take_all(self) -> bytes:
         """Everything that is there now, maybe nothing, and no error."""
         data = b"".join(self._chunks)

@@ -54,6 +54,7 @@ class TcpTransport(Transport):
 
     async def _do_leftovers(self) -> bytes:
         assert self._connection is not None
+        await self._connection.inbox.look()
         return self._connection.take_all()
 
     async def _do_read(self, timeout_s: float) -> bytes:

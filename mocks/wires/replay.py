@@ -30,9 +30,9 @@ class Turn:
 class Replay(Instrument):
     """Checks what the client sends against the capture, byte for byte, and answers with what was recorded.
 
-    `difference` is the first deviation in words, empty as long as there is none; from there on the instrument is silent.
-    `check` says whether the whole capture was played. `packets` compares write by write, as USB has it; else only the
-    stream of bytes counts, not how it was cut.
+    `difference` is the first deviation in words, empty as long as there is none; from there on the instrument is
+    silent. `check` says whether the whole capture was played. `packets` compares write by write, as USB has it; else
+    only the stream of bytes counts, not how it was cut.
     """
 
     wire: ClassVar[str] = "pty"
