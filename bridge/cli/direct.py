@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drivers.transports.capture import CaptureFile
-
 from drivers import calls, registry
 from drivers.errors import InvalidValue
 from drivers.interfaces import Device
@@ -94,6 +92,8 @@ def open_device(args: argparse.Namespace) -> Device:
     """The device that the command line names, not connected yet. Raises `InvalidValue`."""
     device = registry.create(args.driver, args.address, parse_options(args.option))
     if args.capture is not None:
+        from drivers.transports.capture import CaptureFile
+
         device.transport.capture = CaptureFile(args.capture)
     return device
 

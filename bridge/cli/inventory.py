@@ -71,7 +71,7 @@ def describe(entry: DriverEntry) -> dict[str, Any]:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         default: Any = None
         if not required:
-            default = field.default_factory() if callable(field.default_factory) else field.default  # type: ignore[misc]
+            default = field.default_factory() if callable(field.default_factory) else field.default
         options.append(
             {
                 "name": field.name,

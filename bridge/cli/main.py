@@ -8,15 +8,27 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 
 from drivers.errors import PicobridgeError
 
-from . import direct, inventory
 from .output import print_error
 
+#: Which module brings which commands. The commands of `experiments` are the procedures there are.
+MODULES: dict[str, tuple[str, ...]] = {
+    "demo": ("demo",),
+    "service": ("run", "check"),
+    "inventory": ("drivers", "discover", "mock"),
+    "direct": ("probe", "do"),
+    "lab_commands": ("devices", "monitor", "stop"),
+    "experiments": (),
+    "recording": ("record",),
+}
 
-def build_parser() -> argparse.ArgumentParser:
+
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser; for a known `command` only its module is loaded, so that `picobridge do` starts at once."""
     parser = argparse.ArgumentParser(
         prog="picobridge",
         description="Bridge between nanobattery lab hardware and MQTT.",
@@ -24,8 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"picobridge {version('picobridge')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    direct.add_parsers(commands)
-    inventory.add_parsers(commands)
+    wanted = [module for module, names in MODULES.items() if command in names] or list(MODULES)
+    for module in wanted:
+        import_module(f".{module}", __package__).add_parsers(commands)
     return parser
 
 
@@ -40,7 +53,8 @@ async def _run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 an error that is printed, 2 wrong usage, 130 interrupted."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words[0] if words else "").parse_args(words)
     try:
         return asyncio.run(_run(args))
     except PicobridgeError as error:

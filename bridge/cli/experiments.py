@@ -1,0 +1,127 @@
+"""One command for each procedure: its options are the procedure's parameters, its devices are found by their roles."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bridge.client import Lab, Run
+from bridge.procedures.registry import PROCEDURES, Procedure
+from drivers.calls import split_unit
+from drivers.errors import InvalidValue
+
+from .lab_commands import add_broker_arguments, describe, lab_of
+from .output import print_fields, print_json
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for procedure in PROCEDURES.values():
+        parser = commands.add_parser(
+            procedure.name,
+            help=procedure.summary,
+            description=f"Run in the daemon: {procedure.summary}. Values take units, such as 10pA or 50uA/cm2. "
+            "Ctrl-C aborts the run and leaves the source off.",
+        )
+        add_broker_arguments(parser)
+        for role, kind in procedure.roles.items():
+            need = "needed if there are several" if kind.required else "optional"
+            parser.add_argument(f"--{role}", metavar="DEVICE", help=f"which {kind.interface} ({need})")
+        for field in dataclasses.fields(procedure.parameters):
+            _add_parameter(parser, field)
+        parser.set_defaults(function=run_experiment, procedure=procedure.name)
+
+
+def _add_parameter(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
+    short, unit = split_unit(field.name)
+    default = "" if field.default is None or field.default == "" else f" (default {field.default} {unit})"
+    parser.add_argument(
+        f"--{short.replace('_', '-')}",
+        dest=f"parameter_{field.name}",
+        metavar=unit or "VALUE",
+        help=(field.metadata["help"] + default).replace("%", "%%"),
+    )
+
+
+async def run_experiment(args: argparse.Namespace) -> int:
+    procedure = PROCEDURES[args.procedure]
+    values = {
+        field.name: _value(text, field)
+        for field in dataclasses.fields(procedure.parameters)
+        if (text := getattr(args, f"parameter_{field.name}")) is not None
+    }
+    procedure.parse(values)  # a wrong value is told before anything is asked of the daemon
+    async with lab_of(args) as lab:
+        devices = assign_roles(lab, procedure, {role: getattr(args, role) for role in procedure.roles})
+        run = await lab.start(procedure.name, values, devices)
+        try:
+            await follow(run, quiet=args.json)
+            result = await run.result()
+        finally:
+            await run.abort()
+    if args.json:
+        print_json({"run": run.id, **result})
+    else:
+        print_fields(result, indent="")
+    return 0
+
+
+def _value(text: str, field: dataclasses.Field[Any]) -> Any:
+    if field.type == "int":
+        try:
+            return int(text)
+        except ValueError:
+            raise InvalidValue(f"{field.name} is {text!r}; a whole number is accepted") from None
+    if field.type == "bool":
+        if text not in ("true", "false"):
+            raise InvalidValue(f"{field.name} is {text!r}; accepted: true, false")
+        return text == "true"
+    return text
+
+
+def assign_roles(lab: Lab, procedure: Procedure, named: Mapping[str, str | None]) -> dict[str, str]:
+    """Which device plays which role: the one named, else the only one of its interface.
+
+    Raises `InvalidValue` if a required role has no candidate, or several and none was named.
+    """
+    devices: dict[str, str] = {}
+    for role, kind in procedure.roles.items():
+        candidates = [name for name, device in lab.devices.items() if device.interface == kind.interface]
+        name = named.get(role)
+        if name is not None:
+            if name not in candidates:
+                raise InvalidValue(f"{role} is {name!r}; accepted: {', '.join(candidates) or 'none is there'}")
+            devices[role] = name
+        elif len(candidates) == 1:
+            devices[role] = candidates[0]
+        elif kind.required:
+            if not candidates:
+                raise InvalidValue(f"{procedure.name} needs a {kind.interface}, and the bridge has none")
+            raise InvalidValue(f"{procedure.name}: say which --{role}: {', '.join(candidates)}")
+    return devices
+
+
+async def follow(run: Run, *, quiet: bool = False) -> None:
+    """Show a run's steps and progress until it ends: a bar in a terminal, nothing elsewhere."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[values]}"),
+        disable=quiet or not sys.stderr.isatty(),
+        console=None,
+        transient=False,
+    ) as progress:
+        bar = progress.add_task(run.id, total=1.0, values="")
+        async for state in run.states():
+            progress.update(
+                bar,
+                description=str(state.get("step") or state.get("procedure") or run.id),
+                completed=state.get("fraction") or 0.0,
+                values=describe(state.get("values") or {}),
+            )

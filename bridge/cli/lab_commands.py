@@ -1,0 +1,130 @@
+"""`picobridge devices`, `monitor` and `stop`: look at a running bridge, and make it safe."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+
+from bridge.analysis.formatting import si
+from bridge.client import Lab, connect
+from bridge.transfer.messages import load_object
+from drivers.calls import split_unit
+from drivers.errors import InvalidValue
+
+from .output import print_fields, print_json
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    devices = commands.add_parser("devices", help="the devices of a running bridge, and how they are")
+    add_broker_arguments(devices)
+    devices.set_defaults(function=run_devices)
+
+    monitor = commands.add_parser("monitor", help="live values of the devices")
+    monitor.add_argument("devices", nargs="*", metavar="DEVICE", help="only these (default: all)")
+    monitor.add_argument("--count", type=int, metavar="N", help="end after N values")
+    add_broker_arguments(monitor)
+    monitor.set_defaults(function=run_monitor)
+
+    stop = commands.add_parser("stop", help="everything to its safe state, now: runs, sources, motion")
+    add_broker_arguments(stop)
+    stop.set_defaults(function=run_stop)
+
+
+def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
+    default = os.environ.get("PICOBRIDGE_BROKER", "mqtt://localhost")
+    parser.add_argument(
+        "--broker", default=default, metavar="URL", help="default $PICOBRIDGE_BROKER, else mqtt://localhost"
+    )
+    parser.add_argument("--bridge", metavar="NAME", help="needed only where several bridges share a broker")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def lab_of(args: argparse.Namespace) -> AbstractAsyncContextManager[Lab]:
+    """The bridge that the command line names."""
+    return connect(args.broker, bridge=args.bridge, name="cli")
+
+
+async def run_devices(args: argparse.Namespace) -> int:
+    async with lab_of(args) as lab:
+        found = {name: device.info for name, device in lab.devices.items()}
+    if args.json:
+        print_json(found)
+        return 0
+    for name, info in found.items():
+        identity = info.get("identity") or {}
+        who = " ".join(str(identity[key]) for key in ("make", "model", "serial") if identity.get(key))
+        print(f"{name:20} {info['interface']:13} {info.get('connection', ''):13} {who}  ({info['driver']})")
+    return 0
+
+
+async def run_stop(args: argparse.Namespace) -> int:
+    async with lab_of(args) as lab:
+        outcome = await lab.stop()
+    unsafe = [name for name, state in outcome["devices"].items() if state != "safe"]
+    if args.json:
+        print_json(outcome)
+    else:
+        print_fields(outcome, indent="")
+        if unsafe:
+            print(f"NOT proven safe: {', '.join(unsafe)}", file=sys.stderr)
+    return 1 if unsafe else 0
+
+
+async def run_monitor(args: argparse.Namespace) -> int:
+    async with lab_of(args) as lab:
+        for name in args.devices:
+            if name not in lab.devices:
+                raise InvalidValue(f"device {name!r} is not known; accepted: {', '.join(lab.devices)}")
+        filters = [f"devices/{name}/latest" for name in args.devices or ["+"]]
+        newest: dict[str, dict[str, Any]] = {}
+        seen = 0
+        live = Live(refresh_per_second=10) if sys.stdout.isatty() and not args.json else None
+        if live is not None:
+            live.start()
+        try:
+            async with lab.listen(*filters) as listener:
+                while args.count is None or seen < args.count:
+                    await listener.wait()
+                    message = listener.take()
+                    if message is None:
+                        continue
+                    device = message.topic.split("/")[-2]
+                    newest[device] = load_object(message.payload)
+                    seen += 1
+                    if live is not None:
+                        live.update(_table(newest))
+                    elif args.json:
+                        print_json({"device": device, **newest[device]})
+                    else:
+                        print(f"{device:20} {describe(newest[device])}", flush=True)
+        finally:
+            if live is not None:
+                live.stop()
+    return 0
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Values as people say them: `3.61 V  1.02 pA`. What has no unit is said by its name."""
+    said = []
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        name, unit = split_unit(key)
+        if unit:
+            said.append(f"{name} {si(value, unit)}")
+    return "   ".join(said)
+
+
+def _table(newest: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table("device", "values", box=None)
+    for device in sorted(newest):
+        table.add_row(device, describe(newest[device]))
+    return table

@@ -1,0 +1,55 @@
+"""`picobridge record`: everything that a bridge publishes, into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from bridge.report import RunFolder
+from bridge.report.recorder import recording
+from drivers.errors import InvalidValue
+
+from .lab_commands import add_broker_arguments, lab_of
+from .output import print_json
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    record = commands.add_parser(
+        "record",
+        help="record the samples of a running bridge until Ctrl-C",
+        description="Record all samples into a new folder: exact blocks (a CBOR sequence) and BDF text.",
+    )
+    record.add_argument("--folder", type=Path, default=Path("runs"), help="where the new folder goes (default runs/)")
+    record.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
+    add_broker_arguments(record)
+    record.set_defaults(function=run_record)
+
+
+async def run_record(args: argparse.Namespace) -> int:
+    if args.duration is not None and not args.duration > 0:
+        raise InvalidValue(f"--duration is {args.duration}; a number of seconds greater than zero is accepted")
+    folder = RunFolder.create(args.folder, "record")
+    if not args.json:
+        print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
+    recorder = None
+    try:
+        async with lab_of(args) as lab, recording(lab, folder) as recorder:
+            if args.duration is None:
+                await asyncio.Event().wait()
+            else:
+                await asyncio.sleep(args.duration)
+    finally:
+        if recorder is not None:
+            counts = recorder.counts
+            fields = {
+                "run_folder": str(folder.path),
+                "received": counts.samples,
+                "missing": counts.missing,
+                "duplicated": counts.duplicated,
+            }
+            if args.json:
+                print_json(fields)
+            else:
+                print(f"{counts.samples} samples, {counts.missing} missing, {counts.duplicated} delivered twice")
+    return 0

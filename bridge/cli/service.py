@@ -1,0 +1,64 @@
+"""`picobridge run` and `check`: the daemon itself, and its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from bridge.daemon.config import load
+from bridge.daemon.daemon import Daemon
+
+from .output import print_json
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run the daemon with a configuration")
+    run.add_argument("config", type=Path, metavar="CONFIG.toml")
+    run.add_argument("--verbose", action="store_true", help="log more")
+    run.set_defaults(function=run_daemon)
+
+    check = commands.add_parser("check", help="check a configuration without touching hardware")
+    check.add_argument("config", type=Path, metavar="CONFIG.toml")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(function=run_check)
+
+
+async def run_daemon(args: argparse.Namespace) -> int:
+    """Until SIGTERM or SIGINT. Exit status 1 if samples could not be delivered before the end."""
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    config = load(args.config)
+    async with Daemon(config) as daemon:
+        daemon.handle_signals()
+        log = logging.getLogger("picobridge")
+        log.info("broker %s, topics below %s/", daemon.broker, daemon.topics.prefix)
+        for name, supervisor in daemon.devices.items():
+            log.info("%s: %s", name, supervisor.error or supervisor.connection)
+        await daemon.stopped.wait()
+    return 1 if daemon.left_behind else 0
+
+
+async def run_check(args: argparse.Namespace) -> int:
+    config = load(args.config)
+    broker = str(config.broker.address or f"embedded, port {config.broker.port}")
+    if args.json:
+        print_json(
+            {
+                "file": str(args.config),
+                "bridge": config.bridge,
+                "prefix": config.topics.prefix,
+                "broker": broker,
+                "devices": {
+                    name: {"driver": device.driver, "address": device.address}
+                    for name, device in config.devices.items()
+                },
+            }
+        )
+        return 0
+    print(f"{args.config} is good: bridge {config.bridge!r}, topics below {config.topics.prefix}/, broker {broker}")
+    for name, device in config.devices.items():
+        print(f"  {name:20} {device.driver:16} {device.address}")
+    return 0
