@@ -28,6 +28,11 @@ from .arm_rig import STEP, let_go, rig, start_move
 GREETING = b"\xff\xfd\x03\xff\xfb\x01"
 
 
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.manipulators.newfocus_protocol.QUIET_S", 0.02)
+
+
 @pytest.fixture(params=["usb", "tcp"])
 def wire(request: pytest.FixtureRequest) -> str:
     return str(request.param)

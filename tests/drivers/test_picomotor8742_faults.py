@@ -48,7 +48,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("wire", "fault"), [*(("tcp", fault) for fault in FAULTS), ("usb", "late"), ("usb", "drop")])
 async def test_no_fault_ever_gives_a_wrong_position(wire: str, fault: str) -> None:
     async with rig(wire) as arm:
         await arm.device.move_to(x_m=15e-6, y_m=-15e-6, z_m=3e-6)
@@ -64,7 +64,7 @@ async def test_no_fault_ever_gives_a_wrong_position(wire: str, fault: str) -> No
             assert (position.x_m, position.y_m, position.z_m) == pytest.approx(truth)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("wire", "fault"), [*(("usb", fault) for fault in FAULTS), ("tcp", "late"), ("tcp", "drop")])
 async def test_no_fault_repeats_a_move(wire: str, fault: str) -> None:
     """The replies of a move are: motor type, count, error queue; error queue after the move; then those of polls."""
     async with rig(wire) as arm:
