@@ -139,7 +139,8 @@ class _Approach:
         self.floating_v = float(np.median(readings))
         if p.contact_voltage_v is not None and self._is_contact(readings):
             return await self._verified(start, start, already=True)
-        if p.contact_voltage_v is None and abs(self.floating_v) >= p.threshold_v:
+        steady = float(np.ptp(readings)) <= p.steady_v
+        if p.contact_voltage_v is None and steady and abs(self.floating_v) >= p.threshold_v:
             raise Refused(
                 f"the lead is at {self.floating_v:.4g} V before the approach: it touches already, or still holds "
                 "charge, and contact would not be seen",

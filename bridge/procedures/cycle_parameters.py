@@ -45,6 +45,9 @@ class Cycle(Options):
     anode_capacity_ah_per_m2: float = option(
         _ANODE_AH_PER_M2, unit="A*h/m**2", help="what the anode can hold; more is noted (80 nm Si: 65 uAh/cm2)"
     )
+    stray_f: float = option(
+        0.0, unit="F", help="capacitance of the lead; its charge is taken off the cell's, beside raw"
+    )
     latency_s: float = option(DEFAULT_LATENCY_S, unit="s", help="from a sample to the source off, for the overshoot")
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class Cycle(Options):
             tolerance=self.tolerance,
             anode_capacity_ah_per_m2=self.anode_capacity_ah_per_m2,
         )
-        not_negative(rest_s=self.rest_s, latency_s=self.latency_s)
+        not_negative(rest_s=self.rest_s, latency_s=self.latency_s, stray_f=self.stray_f)
         if self.cycles < 1:
             raise InvalidValue(f"cycles is {self.cycles}; at least 1 is accepted")
         if self.voltage_min_v >= self.voltage_max_v:
@@ -138,6 +141,7 @@ class Cycle(Options):
             "cycles_asked": self.cycles,
             "start_with": self.start_with,
             "interval_s": self.interval_s,
+            "stray_f": self.stray_f,
             "route": self.route,
         }
 

@@ -24,7 +24,10 @@ _TAIL = 10
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did. `passed_c` is the charge until the last sample, unsigned; `interpolated_c` until the limit."""
+    """What one step did. `passed_c` is the charge until the last sample, unsigned; `interpolated_c` until the limit.
+
+    `stray_c` of it went into the lead's capacitance and not into the cell: C times the change of voltage.
+    """
 
     cycle: int
     kind: str
@@ -41,6 +44,7 @@ class Step:
     voltage_highest_v: float
     overshoot: Overshoot | None
     late_charge_c: float
+    stray_c: float
     samples: int
     compliance: int
     range: str | None
@@ -54,6 +58,7 @@ class Step:
             "duration_interpolated_s": self.interpolated_s,
             "charge_ah": ah(self.passed_c),
             "charge_interpolated_ah": None if self.interpolated_c is None else ah(self.interpolated_c),
+            "charge_into_cell_ah": ah(self.passed_c - self.stray_c),
             "charge_wrong_way_ah": ah(self._wrong_way_c),
             "charge_after_last_sample_at_most_ah": ah(self.late_charge_c),
             "gap_charge_ah": ah(self.charge.gap_c),
@@ -203,6 +208,7 @@ class _Watch:
                 time, voltage, limit, rising=self._charging, period_s=p.interval_s, latency_s=p.latency_s
             ),
             late_charge_c=late,
+            stray_c=p.stray_f * abs(self._last_v - self._first_v) if p.stray_f else 0.0,
             samples=self._samples,
             compliance=self._compliance,
             range=self._range,

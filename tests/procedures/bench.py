@@ -109,7 +109,7 @@ class BenchPotentiostat(Potentiostat):
         self._stop.clear()
         self.record.append(f"on {current:g}")
         self.on = True
-        begin = self._timeline.now_ns
+        begin, started_ns = self._timeline.now_ns, self.clock.time_ns()
         self._terminals.set_drive(begin, CurrentDrive(current, 10.0) if current else OpenDrive(connected=True))
         interval = round(technique.interval_s * NS)
         index = 0
@@ -130,7 +130,12 @@ class BenchPotentiostat(Potentiostat):
 
         try:
             async for block in poll(
-                technique, read_one, switch_off=self.cell_off, stop=self._stop, attributes={"range": "10 pA"}
+                technique,
+                read_one,
+                switch_off=self.cell_off,
+                stop=self._stop,
+                start_time_ns=started_ns,
+                attributes={"range": "10 pA"},
             ):
                 yield block
         finally:
