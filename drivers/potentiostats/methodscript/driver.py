@@ -33,7 +33,7 @@ from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilit
 from ...samples import SampleBlock
 from ...techniques import Technique
 from ...transports import Conversation, Link, Transport, open_transport
-from .models import CC_LOAD, CC_RUN, CM_OF_TECHNIQUE, MODELS, Model, family_capabilities
+from .models import BOOTLOADER, CC_LOAD, CC_RUN, CM_OF_TECHNIQUE, MODELS, Model, family_capabilities
 from .protocol import Firmware, Protocol, hint_for_silence, parse_capabilities
 from .run import ScriptRun
 from .script import Settings, plan
@@ -133,6 +133,11 @@ class MethodScript(Potentiostat):
         return identity
 
     def _model_of(self, firmware: Firmware) -> Model:
+        if firmware.code == BOOTLOADER:
+            raise DeviceError(
+                "the instrument is in its bootloader: it takes no measurement",
+                hint="Power-cycle it; if it stays there, upload the firmware again with the maker's program.",
+            )
         if firmware.code not in MODELS:
             raise WrongDevice(
                 f"a device with the code {firmware.code!r} answers; this driver knows {', '.join(MODELS)}",

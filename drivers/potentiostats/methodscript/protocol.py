@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from ...clock import Clock
-from ...errors import DeviceError, LinkError, ProtocolError, WrongDevice
+from ...errors import DeviceError, LinkError, ProtocolError
 from ...transports import Conversation
 from .errors_table import error_text
 from .models import BOOTLOADER, MODELS
@@ -22,8 +22,6 @@ from .stream import CONTROLS, ErrorLine, error_in
 
 #: how long after an error reply the device takes no command
 DEAF_S = 0.15
-_REPLY_S = 2.0
-_LOAD_S = 5.0
 _QUIET_S = 0.02
 #: empty lines before a reply that are taken for the end of something earlier
 _STRAY_ENDS = 2
@@ -83,40 +81,34 @@ def device_error(error: ErrorLine, script: list[str] | None = None) -> DeviceErr
 class Protocol:
     """The commands, over a conversation that is handed in."""
 
-    def __init__(self, clock: Clock, abort_timeout_s: float) -> None:
+    def __init__(self, clock: Clock, abort_timeout_s: float, reply_timeout_s: float = 2.0) -> None:
         self._clock = clock
         self.abort_timeout_s = abort_timeout_s
+        self.reply_timeout_s = reply_timeout_s
 
-    async def read_line(self, talk: Conversation, timeout_s: float = _REPLY_S) -> str:
+    async def read_line(self, talk: Conversation, timeout_s: float | None = None) -> str:
         """One line without control characters; may be empty. Raises `DeviceTimeout`, `DeviceLost`, `ProtocolError`."""
-        line = await talk.read_until(b"\n", timeout_s, limit=1 << 16)
+        allowed_s = self.reply_timeout_s if timeout_s is None else timeout_s
+        line = await talk.read_until(b"\n", allowed_s, limit=1 << 16)
         return line.translate(None, CONTROLS).decode("ascii", "replace")
 
-    async def ask(self, talk: Conversation, command: str, timeout_s: float = _REPLY_S) -> str:
+    async def ask(self, talk: Conversation, command: str) -> str:
         """The reply line to a command, echo included. Raises `DeviceError` (the device hears again), `LinkError`s."""
         await talk.send(f"{command}\n".encode("ascii"))
-        return await self._reply(talk, command[0], timeout_s)
+        return await self._reply(talk, command[0])
 
     async def firmware(self, talk: Conversation) -> Firmware:
-        """Raises `DeviceError` for a device in its bootloader, `WrongDevice` for one that is none of the family."""
+        """Raises `ProtocolError` if what answers is no MethodSCRIPT instrument."""
         lines = [await self.ask(talk, "t")]
         while not lines[-1].endswith("*") and len(lines) < 4:
             lines.append(await self.read_line(talk))
-        firmware = parse_firmware(lines)
-        if firmware.code == BOOTLOADER:
-            raise DeviceError(
-                "the instrument is in its bootloader: it takes no measurement",
-                hint="Power-cycle it; if it stays there, upload the firmware again with the maker's program.",
-            )
-        return firmware
+        return parse_firmware(lines)
 
     async def synchronise(self, talk: Conversation) -> None:
         """End whatever script runs and prove that the device answers in step. For `Link`."""
         try:
             await self.quiet(talk)
             await self.firmware(talk)
-        except WrongDevice:
-            raise
         except (LinkError, DeviceError):
             await self._clock.sleep(DEAF_S)
             raise
@@ -128,9 +120,13 @@ class Protocol:
         """
         await talk.send(b"\nZ\n")
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _REPLY_S
+        deadline = loop.time() + self.reply_timeout_s
+        asked_again = False
         while not (line := await self.read_line(talk, max(0.0, deadline - loop.time()))).startswith("Z"):
-            pass
+            if error_in(line.encode("ascii", "replace")) is not None and not asked_again:
+                await self.recover(talk)  # it was deaf to the Z behind what it did not understand
+                asked_again = True
+                await talk.send(b"Z\n")
         if error_in(line.encode("ascii", "replace")) is not None:
             await self.recover(talk)
             return False
@@ -150,7 +146,7 @@ class Protocol:
     async def load(self, talk: Conversation, command: str, script: list[str]) -> None:
         """Send a script by `l` (load only) or `e` (load and run). Raises `DeviceError` if refused: nothing moved."""
         await talk.send("".join(f"{line}\n" for line in (command, *script, "")).encode("ascii"))
-        await self._reply(talk, command, _LOAD_S, script)
+        await self._reply(talk, command, script)
 
     async def start(self, talk: Conversation) -> None:
         """Run what was loaded."""
@@ -167,11 +163,11 @@ class Protocol:
             await self.recover(talk)
             raise device_error(error, ["cell_off"])
 
-    async def _reply(self, talk: Conversation, echo: str, timeout_s: float, script: list[str] | None = None) -> str:
-        line = await self.read_line(talk, timeout_s)
+    async def _reply(self, talk: Conversation, echo: str, script: list[str] | None = None) -> str:
+        line = await self.read_line(talk)
         for _ in range(_STRAY_ENDS):
             if not line:
-                line = await self.read_line(talk, timeout_s)
+                line = await self.read_line(talk)
         error = error_in(line.encode("ascii", "replace"))
         if error is not None and "!" in line[:2]:
             await self.recover(talk)

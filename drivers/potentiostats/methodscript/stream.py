@@ -126,7 +126,7 @@ class StreamParser:
             self._block(block)
         if len(self._tail) > _LINE_LIMIT:
             self._add(Unreadable(self._tail))
-            self._tail = b""
+            self._tail = b"?"  # so that its end, when it comes, is not an empty line
         self._flush()
         events, self._events = self._events, []
         return events

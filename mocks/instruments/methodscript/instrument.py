@@ -73,6 +73,11 @@ class MethodScriptMock(Instrument):
     def is_running(self) -> bool:
         return self._running is not None
 
+    def halt(self) -> None:
+        """As by the command h, without a word: the script says nothing until it is resumed or aborted."""
+        if self._running is not None:
+            self._running.resumed.clear()
+
     def power_cycle(self) -> None:
         super().power_cycle()
         self.record.append("power cycle")
