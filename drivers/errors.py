@@ -156,7 +156,8 @@ class OutOfSync(LinkError):
     """Request and reply could not be paired again."""
 
     default_hint = (
-        "Another program may be talking to the device, or it streams by itself; power-cycle it if this stays."
+        "Is the baud rate right? Another program may be talking to the device, or it streams by itself; power-cycle it "
+        "if this stays."
     )
 
 

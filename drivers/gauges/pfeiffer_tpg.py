@@ -109,9 +109,11 @@ class PfeifferTpg(Gauge):
             self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S, speaks_when_spoken_to=True
         )
         self._knows_ayt = True
+        self._firmware: str | None = None
 
     async def _connect(self) -> Identity:
         self._knows_ayt = True
+        self._firmware = None
         await self._link.open()
         return await self.identify()
 
@@ -129,11 +131,13 @@ class PfeifferTpg(Gauge):
                 make = "Inficon" if parts[0].upper().startswith("VGC") else "Pfeiffer Vacuum"
                 return Identity(make, parts[0] or "TPG", serial=parts[2], firmware=parts[3])
         await self._query("identify", "UNI")
-        try:
-            (firmware,) = await self._query("identify", "PNR")
-        except (DeviceError, DeviceTimeout):
-            firmware = ""
-        return Identity("Pfeiffer Vacuum", "TPG 26x", firmware=firmware.strip())
+        if self._firmware is None:
+            try:
+                (answer,) = await self._query("identify", "PNR")
+                self._firmware = answer.strip()
+            except (DeviceError, DeviceTimeout):
+                self._firmware = ""
+        return Identity("Pfeiffer Vacuum", "TPG 26x", firmware=self._firmware)
 
     async def pressure(self) -> Pressure:
         """The channel's pressure now.

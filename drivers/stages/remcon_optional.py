@@ -56,6 +56,8 @@ class OptionalVerbs:
         """Returns whether the specimen current monitor was on and is to be restored after the move."""
         answered = await self._probe_answers()
         off = await self._optional("SCM 0", "the specimen current monitor cannot be switched off; mind the touch alarm")
+        if off is None:  # a server without SCM answers PRB? whatever the monitor does
+            self._probe_tells_monitor = False
         if off is None or not answered:
             return False
         self._probe_tells_monitor = not await self._probe_answers()

@@ -52,12 +52,12 @@ async def ask(conversation: Conversation, command: str, end: bytes) -> str:
     `DeviceTimeout`, `DeviceLost`.
     """
     await conversation.send(command.encode("ascii") + end)
-    return await read_reply(conversation, command, _ACKNOWLEDGE_S)
+    return await read_reply(conversation, command)
 
 
-async def read_reply(conversation: Conversation, command: str, acknowledge_s: float) -> str:
+async def read_reply(conversation: Conversation, command: str) -> str:
     """Both lines; the second may take seconds where the first came at once."""
-    first = (await read_line(conversation, acknowledge_s)).strip()
+    first = (await read_line(conversation, _ACKNOWLEDGE_S)).strip()
     if first == b"#":
         raise await _rejection(conversation, command)
     if first != b"@":

@@ -358,10 +358,10 @@ class ZeissRemcon(Stage):
             return await ask(conversation, "VER?", self._end)
         await conversation.send(b"VER?\r")
         try:
-            version, end = await read_reply(conversation, "VER?", 1.0), b"\r"
+            version, end = await read_reply(conversation, "VER?"), b"\r"
         except DeviceTimeout:
             await conversation.send(b"\n")  # completes the CR LF that this server seems to be waiting for
-            version, end = await read_reply(conversation, "VER?", 1.0), b"\r\n"
+            version, end = await read_reply(conversation, "VER?"), b"\r\n"
         self._end = end
         return version
 

@@ -136,4 +136,4 @@ class Transport(ABC):
 
 def timed_out(address: Address, timeout_s: float) -> PicobridgeError:
     """The error of a read that saw nothing, worded the same by every wire."""
-    return DeviceTimeout(f"no answer from {address} within {timeout_s:g} s")
+    return DeviceTimeout(f"no answer from {address} within {timeout_s:.3g} s")

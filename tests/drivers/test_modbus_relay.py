@@ -315,6 +315,13 @@ async def test_replies_of_another_unit_and_to_another_question() -> None:
             assert await relay.route() == "open"
 
 
+async def test_a_wrong_baud_rate_is_hinted_at() -> None:
+    async with serve(ModbusRelayMock(World())) as served:
+        with pytest.raises(DeviceTimeout) as caught:
+            await ModbusRelay(f"{served.address}?baud=19200", options(timeout_s=0.05)).connect()
+    assert "baud rate" in caught.value.hint
+
+
 async def test_silence_and_unplug() -> None:
     async with rig() as (relay, mock, served):
         served.faults.silence()

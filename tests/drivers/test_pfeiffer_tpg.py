@@ -267,6 +267,13 @@ async def test_unplug_and_replug_reads_the_unit_again() -> None:
         assert (await gauge.pressure()).pressure_pa == VACUUM_PA
 
 
+async def test_a_wrong_baud_rate_is_hinted_at() -> None:
+    async with serve(PfeifferTpgMock(World())) as served:
+        with waiting(), pytest.raises(LinkError) as caught:
+            await PfeifferTpg(f"{served.address}?baud=19200").connect()
+    assert "baud rate" in caught.value.hint
+
+
 async def test_something_that_is_no_gauge() -> None:
     world = World()
     mock = PfeifferTpgMock(world)

@@ -198,6 +198,13 @@ async def test_connecting_disturbs_nothing_that_rests_and_stops_what_moves() -> 
             assert (await stage.position()).x_m < 0.05
 
 
+async def test_a_wrong_baud_rate_is_hinted_at() -> None:
+    async with serve(ZeissRemconMock(World())) as served:
+        with waiting(), pytest.raises(DeviceTimeout) as caught:
+            await ZeissRemcon(f"{served.address}?baud=19200").connect()
+    assert "baud rate" in caught.value.hint
+
+
 # --- moves -----------------------------------------------------------------------------------------------------------
 
 
@@ -430,6 +437,13 @@ async def test_after_a_failed_move_the_touch_alarm_is_left_awake() -> None:
         with pytest.raises(MoveFailed):
             await stage.move_to(x_m=0.03)
         assert not mock.monitor_on
+
+
+async def test_a_probe_current_that_always_answers_tells_nothing_of_the_monitor() -> None:
+    async with rig(lacks=["SCM"]) as (stage, mock, _):
+        mock.monitor_on = True
+        await stage.move_to(x_m=0.03)
+        assert await stage.touch_alarm() is TouchAlarm.UNKNOWN
 
 
 async def test_the_monitor_can_be_left_alone() -> None:
