@@ -26,11 +26,16 @@ def decay_mean(x: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The cell over one step, as a circuit sees it: a force behind a resistance, rising as charge goes in."""
+    """The cell over one step, as a circuit sees it: a force behind a resistance, rising as charge goes in.
+
+    The charge that the store keeps raises it by `slope_v_per_c`; charge from outside raises it by `crossing_v_per_c`
+    more, while the anode goes over from one branch to the other.
+    """
 
     emf_v: float
     resistance_ohm: float
     slope_v_per_c: float
+    crossing_v_per_c: float
 
 
 class _RcElement:
@@ -98,15 +103,15 @@ class Cell:
     def source(self, duration_s: float, charging: bool) -> Source:
         """What a step of `duration_s` meets; `charging` says which way current will go."""
         self.evaluations += 1
-        emf, slope = self._equilibrium(charging)
+        emf, slope, crossing = self._equilibrium(charging)
         resistance = self._series_ohm
         for element in self._elements:
             left = decay_mean(duration_s / element.time_s)
             emf += element.voltage_v * left
             resistance += element.resistance_ohm * (1.0 - left)
-        return Source(emf, resistance, slope)
+        return Source(emf, resistance, slope, crossing)
 
-    def step(self, duration_s: float, current_a: float, external_a: float, *, ages: bool = True) -> None:
+    def step(self, duration_s: float, current_a: float, external_a: float) -> None:
         """Live through `duration_s` with the mean `current_a` into the store, `external_a` of it from outside.
 
         The anode's branch follows the current from outside only: a leak alone lets the voltage sink along the branch
@@ -125,8 +130,7 @@ class Cell:
             self._count_cycles(outside)
         for element in self._elements:
             element.step(duration_s, current_a)
-        if ages:
-            self.branch += (0.5 - self.branch) * -math.expm1(-duration_s / self.parameters.hysteresis_rest_s)
+        self.branch += (0.5 - self.branch) * -math.expm1(-duration_s / self.parameters.hysteresis_rest_s)
 
     def impedance(self, frequency_hz: float) -> complex:
         """Small-signal impedance of the cell with its leak and short.
@@ -146,8 +150,8 @@ class Cell:
         total += warburg * (1.0 - 1.0j) / cmath.sqrt(omega)
         return total / (1.0 + total * shunt)
 
-    def _equilibrium(self, charging: bool) -> tuple[float, float]:
-        """Equilibrium voltage, and its slope against charge for current in that direction.
+    def _equilibrium(self, charging: bool) -> tuple[float, float, float]:
+        """Equilibrium voltage, and its two slopes (see `Source`) for current in that direction.
 
         Lithium that is trapped in the anode still fills it while charging; the discharging branch sees only what can
         leave.
@@ -162,7 +166,7 @@ class Cell:
         share = p.reversible_fraction if fresh else 1.0
         anode_slope = ((1.0 - branch) * filling_slope + branch * emptying_slope * share) / self._anode_c
         crossing = (branch if charging else 1.0 - branch) * max(0.0, emptying_v - filling_v) / self._hysteresis_c
-        return emf, max(-cathode_slope / self._cathode_c - anode_slope + crossing, 1e-3 / self._cathode_c)
+        return emf, max(-cathode_slope / self._cathode_c - anode_slope, 1e-3 / self._cathode_c), crossing
 
     def _count_cycles(self, outside_c: float) -> None:
         """A charge after a real discharge begins the next cycle, with a cell that is a little smaller."""

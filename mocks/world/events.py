@@ -104,7 +104,10 @@ class _Windows:
         """Whether the event is active at `now_ns`, and when that changes next."""
         self._draw(now_ns)
         i = bisect_right(self._changes, now_ns)
-        return bool(i % 2), self._changes[i] if i < len(self._changes) else FOREVER_NS
+        if i < len(self._changes):
+            return bool(i % 2), self._changes[i]
+        # Nothing drawn beyond now: look again where drawing goes on, if it does.
+        return bool(i % 2), self._drawn_ns if self._drawn_ns < self._end_ns else FOREVER_NS
 
     def _draw(self, now_ns: int) -> None:
         while self._drawn_ns <= now_ns and self._drawn_ns < self._end_ns:

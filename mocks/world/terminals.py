@@ -53,6 +53,11 @@ class Terminals:
         self._moves: list[StageMove] = []
 
     @property
+    def now_ns(self) -> int:
+        """The instrument's now: its timeline's, or the end of a conversion that was computed ahead of it."""
+        return max(self._time_ns, self._world.timeline(self.device).now_ns)
+
+    @property
     def drive(self) -> Drive:
         return self._drive
 
@@ -68,10 +73,11 @@ class Terminals:
 
     def live_until(self, now_ns: int) -> None:
         """Let the circuit live up to `now_ns` as it is."""
-        self._live(now_ns, Tally())
+        self._live(now_ns, Tally(), measures=False)
 
-    def stage_moves(self, now_ns: int, moving: bool) -> None:
-        """The stage starts or stops (for its noise)."""
+    def stage_moves(self, moving: bool) -> None:
+        """The stage starts or stops now (for its noise)."""
+        now_ns = self.now_ns
         if moving:
             recent = [move for move in self._moves if now_ns - move.began_ns < FORGOTTEN_NS]
             number = self._moves[-1].number + 1 if self._moves else 0
@@ -85,7 +91,7 @@ class Terminals:
             raise ValueError(f"duration_ns must be above zero, not {duration_ns}")
         self.live_until(start_ns)
         tally = Tally()
-        self._live(start_ns + duration_ns, tally)
+        self._live(start_ns + duration_ns, tally, measures=True)
         if tally.seconds > 0:
             voltage = tally.volt_seconds / tally.seconds
             current = tally.coulombs / tally.seconds
@@ -136,27 +142,30 @@ class Terminals:
             return Contact(closed=False), FOREVER_NS
         return self.schedule.contact(self._time_ns, world.events.switches)
 
-    def _live(self, until_ns: int, tally: Tally) -> None:
+    def _live(self, until_ns: int, tally: Tally, *, measures: bool) -> None:
         world = self._world
         tally.limited = self._limited
         while self._time_ns < until_ns:
             contact, change_ns = self._contact()
             if contact.closed and self._drives() and self.schedule.driven(self._time_ns):
                 contact, change_ns = self._contact()
+            if contact.closed and self._takes_the_cell(measures):
+                world.cell_holder = self
+            holds = world.cell_holder is self
             end_ns = min(until_ns, change_ns)
-            # The cell's own life (leak, relaxation) is lived once, by whichever instrument comes first.
-            ages = self._time_ns >= world.cell_age_ns
-            if not ages:
-                end_ns = min(end_ns, world.cell_age_ns)
             longest_s = (end_ns - self._time_ns) / NS
-            if contact.closed and world.cell.parameters.alive:
-                seconds = self._step_on_cell(longest_s, contact, ages, tally)
+            if holds and contact.closed and world.cell.parameters.alive:
+                seconds = self._step_on_cell(longest_s, contact, tally)
             else:
-                seconds = self._step_on_resistor(longest_s, contact, ages, tally)
+                seconds = self._step_on_resistor(longest_s, contact, holds, tally)
             self._time_ns = end_ns if seconds >= longest_s else self._time_ns + max(1, round(seconds * NS))
-            if ages:
-                world.cell_age_ns = self._time_ns
         self._limited = tally.limited
+
+    def _takes_the_cell(self, measures: bool) -> bool:
+        """Whether this instrument is at work on the circuit; one that is merely there does not disturb another's."""
+        if isinstance(self._drive, OpenDrive):
+            return measures and self._drive.connected
+        return True
 
     def _drives(self) -> bool:
         return isinstance(self._drive, VoltageDrive) or (
@@ -172,10 +181,10 @@ class Terminals:
             return _NO_DRIVE, injected + self.bias_current_a, 1.0 / self.input_resistance_ohm
         return self._drive, injected + self.bias_current_a, 1.0 / self.input_resistance_ohm
 
-    def _step_on_cell(self, longest_s: float, contact: Contact, ages: bool, tally: Tally) -> float:
+    def _step_on_cell(self, longest_s: float, contact: Contact, tally: Tally) -> float:
         cell, node = self._world.cell, self._node
         drive, injected_a, input_s = self._sources()
-        shunt_s = contact.shunt_s + self._world.loop_conductance_s + (cell.shunt_s if ages else cell.short_s)
+        shunt_s = contact.shunt_s + self._world.loop_conductance_s + cell.shunt_s
         if isinstance(drive, CurrentDrive):
             current_a = drive.current_a + injected_a
             charging = current_a > 0 if current_a else node.voltage_v > self._emf_v
@@ -191,16 +200,17 @@ class Terminals:
             flow = max(flow, min(abs(drive.voltage_v - source.emf_v) / through, drive.limit_a))
         # What the lead's own charge does to the cell when the contact closes.
         excess_v = abs(node.voltage_v - source.emf_v)
-        if node.farads * excess_v * source.slope_v_per_c > _STEP_V:
+        rise_v_per_c = source.slope_v_per_c + source.crossing_v_per_c
+        if node.farads * excess_v * rise_v_per_c > _STEP_V:
             flow = max(flow, excess_v / (source.resistance_ohm + contact.series_ohm))
-        if flow * source.slope_v_per_c * seconds > _STEP_V:
-            seconds = min(seconds, max(_STEP_V / (flow * source.slope_v_per_c), _SHORTEST_STEP_S))
+        if flow * rise_v_per_c * seconds > _STEP_V:
+            seconds = min(seconds, max(_STEP_V / (flow * rise_v_per_c), _SHORTEST_STEP_S))
             source = cell.source(seconds, charging)
         divider = 1.0 / (1.0 + source.resistance_ohm * shunt_s)
         load = Load(
             max(source.resistance_ohm * divider + contact.series_ohm, 1e-3),
             source.emf_v * divider,
-            source.slope_v_per_c * divider**2,
+            (source.slope_v_per_c * divider + source.crossing_v_per_c) * divider,
             -source.slope_v_per_c * source.emf_v * shunt_s * divider**2,
         )
         if input_s:
@@ -214,19 +224,19 @@ class Terminals:
         charge_c = node.step(seconds, drive, injected_a, load, tally)
         self._source_a = (tally.coulombs - before_c) / seconds
         external_a = charge_c / seconds
-        cell.step(seconds, (external_a - source.emf_v * shunt_s) * divider, external_a, ages=ages)
+        cell.step(seconds, (external_a - source.emf_v * shunt_s) * divider, external_a)
         return seconds
 
-    def _step_on_resistor(self, longest_s: float, contact: Contact, ages: bool, tally: Tally) -> float:
+    def _step_on_resistor(self, longest_s: float, contact: Contact, holds: bool, tally: Tally) -> float:
         """A loop, an open lead, or a cell that is nothing but a short; the living cell beside it rests."""
         cell = self._world.cell
         drive, injected_a, input_s = self._sources()
         conductance = input_s + self._world.loop_conductance_s
-        if contact.closed:
+        if contact.closed and holds:
             shunt_s = cell.shunt_s + contact.shunt_s
             conductance += shunt_s / (1.0 + contact.series_ohm * shunt_s)
         seconds = longest_s
-        if ages and cell.parameters.alive:
+        if holds and cell.parameters.alive:
             seconds = self._rest_cell(longest_s)
         load = Load(1.0 / conductance if conductance else math.inf)
         before_c, self._node_ohm = tally.coulombs, load.resistance_ohm

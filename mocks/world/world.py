@@ -57,8 +57,8 @@ class World:
         self._terminals: dict[str, Terminals] = {}
         parameters = find_preset(cell) if isinstance(cell, str) else cell
         self.cell = Cell(replace(parameters, **(cell_options or {})), area_m2)
-        #: up to when the cell has aged
-        self.cell_age_ns = 0
+        #: the instrument that last drove or measured the cell: the cell lives on its timeline
+        self.cell_holder: Terminals | None = None
         self.wiring = Wiring(self.live_until_now)
         self.tip = Tip(self.live_until_now, pad_m, pad_half_width_m)
         self.chamber = Chamber(self.live_until_now, self._stage_moves)
@@ -89,7 +89,7 @@ class World:
                 Noise(self.seed, device, self.mains_hz),
             )
             for event in self.events.events:
-                terminals.schedule.add(event, self.timeline(device).now_ns)
+                terminals.schedule.add(event, terminals.now_ns)
             self._terminals[device] = terminals
         return self._terminals[device]
 
@@ -101,13 +101,13 @@ class World:
 
     def live_until_now(self) -> None:
         """Before the circuit changes: every instrument lives up to its own now with the circuit as it was."""
-        for device, terminals in self._terminals.items():
-            terminals.live_until(self._timelines[device].now_ns)
+        for terminals in self._terminals.values():
+            terminals.live_until(terminals.now_ns)
 
     def _stage_moves(self, moving: bool) -> None:
-        for device, terminals in self._terminals.items():
-            terminals.stage_moves(self._timelines[device].now_ns, moving)
+        for terminals in self._terminals.values():
+            terminals.stage_moves(moving)
 
     def _announce(self, event: Event) -> None:
-        for device, terminals in self._terminals.items():
-            terminals.schedule.add(event, self._timelines[device].now_ns)
+        for terminals in self._terminals.values():
+            terminals.schedule.add(event, terminals.now_ns)
