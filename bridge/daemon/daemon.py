@@ -55,8 +55,10 @@ def make_device(config: DeviceConfig, clock: Clock) -> Device:
 
 class Daemon:
     """`clock_for(name)` gives the clock of a device (a simulated one brings its own); `make` makes the devices.
+    `flush_s` is how long stopping waits for a broker, `backoff_s` the first and the longest pause between connections.
 
-    Entering raises `ConfigurationError` (state directory), `PortBusy` (embedded broker), `InvalidValue` (an option).
+    Not to be entered again. Entering raises `ConfigurationError` (state directory), `PortBusy` (embedded broker),
+    `InvalidValue` (an option of a driver).
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Daemon:
         make: MakeDevice = make_device,
         open_session: Connect = connect,
         flush_s: float = FLUSH_S,
+        backoff_s: tuple[float, float] = (0.1, 5.0),
     ) -> None:
         self.config = config
         self.topics = config.topics
@@ -82,11 +85,13 @@ class Daemon:
         self._make = make
         self._open_session = open_session
         self._flush_s = flush_s
+        self._backoff_s = backoff_s
         self._journal = Journal(config.state_dir)
         self._events: Events
         self._requests: Requests
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
+        self._over = False
 
     @property
     def version(self) -> str:
@@ -149,6 +154,7 @@ class Daemon:
             will=Message(self.topics.status, dumps(self._status("offline")), retain=True),
             subscriptions=[self.topics.request("+")],
             on_message=lambda incoming: self._requests.receive(incoming),
+            backoff_s=self._backoff_s,
         )
         self._events = Events(self.uplink, self.topics)
         self.runs = Runs(self.devices, self._journal, self.uplink, self.topics, self._events)
@@ -185,6 +191,9 @@ class Daemon:
     # --- stop --------------------------------------------------------------------------------------------------
 
     async def _stop(self) -> None:
+        if self._over:
+            return
+        self._over = True
         notify("STOPPING=1")
         try:
             if hasattr(self, "runs"):

@@ -36,6 +36,10 @@ from .mqtt import BrokerAddress, Incoming, Message
 
 LOG = logging.getLogger("picobridge.mqtt")
 
+#: paho reports every broken connection as an error of its own; what became of it is said above, once.
+_PAHO_LOG = logging.getLogger("picobridge.mqtt.paho")
+_PAHO_LOG.setLevel(logging.CRITICAL)
+
 #: A broker that says nothing for 1.5 times this is gone (the client asks it every `KEEPALIVE_S`).
 KEEPALIVE_S = 10
 CONNECT_TIMEOUT_S = 5.0
@@ -109,7 +113,8 @@ class _Client(aiomqtt.Client):
             self._connected.set_exception(aiomqtt.MqttError("closed before CONNACK"))
             return
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
-        self._session.disconnected(str(reason_code))
+        reason = str(reason_code)
+        self._session.disconnected("the broker is gone" if reason == "Unspecified error" else reason)
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
         self._session.received(message)
@@ -219,7 +224,7 @@ class AiomqttSession:
             max_inflight_messages=self._window,
             properties=properties,
             tls_context=self._tls_context(),
-            logger=LOG,
+            logger=_PAHO_LOG,
         )
         # `__aenter__` connects in a thread, which cannot be cancelled: wait for it, or it would leave its socket behind
         entering = asyncio.ensure_future(self._client.__aenter__())

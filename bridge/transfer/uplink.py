@@ -25,10 +25,12 @@ from .pump import PAYLOAD_LIMIT, Package, SamplePump
 
 LOG = logging.getLogger("picobridge.uplink")
 
-#: Connections that end without one acknowledgement, after which the first message is taken to be the reason.
+#: Connections lost in a row with the same longest message unacknowledged, after which it is taken to be the reason.
 _STRIKES = 4
 #: What replies and events may take while there is no broker; beyond it the oldest are dropped and counted.
 OUTBOX_LIMIT = 16 * 1024 * 1024
+#: Messages of this length are never taken to be too long.
+_LIMIT_MIN = 1024
 #: Bytes of an MQTT PUBLISH beside topic and payload, at most.
 _PACKET_OVERHEAD = 128
 
@@ -81,7 +83,7 @@ class Uplink:
         self._latest: dict[str, bytes] = {}
         self._pumps: deque[tuple[SamplePump, str]] = deque()
         self._in_flight: deque[_InFlight] = deque()
-        self._acknowledged = 0
+        self._suspect: Message | None = None
         self._strikes = 0
         self._progress = asyncio.Event()
 
@@ -124,6 +126,11 @@ class Uplink:
             while self._latest and not session.congested:
                 topic = next(iter(self._latest))
                 session.send(Message(topic, self._latest.pop(topic), qos=0, retain=True))
+
+    @property
+    def version(self) -> str:
+        """Of MQTT on the connection, empty while there is none."""
+        return self._session.version if self._session is not None else ""
 
     @property
     def idle(self) -> bool:
@@ -186,7 +193,6 @@ class Uplink:
         self._room = min(self._window, session.receive_maximum or self._window)
         limits = [limit for limit in (session.max_packet, self._learned_limit) if limit is not None]
         self._packet_limit = min(limits, default=None)
-        self._acknowledged = 0
         self._dirty = dict.fromkeys(self._retained)
         self.connected.set()
         self._changed(None)
@@ -196,10 +202,7 @@ class Uplink:
         self._session = None
         self.connected.clear()
         items, self._in_flight = list(self._in_flight), deque()
-        if items and not self._acknowledged:
-            self._strike(items[0].message)
-        else:
-            self._strikes = 0
+        self._strike(items)
         for pump, _ in self._pumps:
             pump.lost([item.package for item in items if item.pump is pump and item.package is not None])
         messages = [item.message for item in items if item.pump is None and not item.retained]
@@ -211,15 +214,24 @@ class Uplink:
         self._changed(reason)
         self._progress.set()
 
-    def _strike(self, head: Message) -> None:
+    def _strike(self, items: Sequence[_InFlight]) -> None:
         """A broker that cannot say how much it takes (MQTT 3.1.1) hangs up on a message that is too long, for ever."""
-        self._strikes += 1
-        if self._strikes < _STRIKES or len(head.payload) <= 1024:
+        longest = max((item.message for item in items), key=lambda message: len(message.payload), default=None)
+        if longest is None or longest != self._suspect:
+            self._suspect, self._strikes = longest, 0
+        if longest is None or len(longest.payload) <= _LIMIT_MIN:
             return
-        self._strikes = 0
-        shorter = max(1024, len(head.payload) // 2)
-        LOG.error("the broker hangs up on %d bytes on %s; sending at most %d", len(head.payload), head.topic, shorter)
-        self._learned_limit = len(head.topic) + shorter + _PACKET_OVERHEAD
+        self._strikes += 1
+        if self._strikes >= _STRIKES:
+            shorter = max(_LIMIT_MIN, len(longest.payload) // 2)
+            LOG.error(
+                "the broker hangs up on %d bytes on %s: sending at most %d",
+                len(longest.payload),
+                longest.topic,
+                shorter,
+            )
+            self._learned_limit = len(longest.topic) + shorter + _PACKET_OVERHEAD
+            self._suspect, self._strikes = None, 0
 
     def _settled(self, session: Session, item: _InFlight, done: asyncio.Future[None]) -> None:
         if self._session is not session:
@@ -234,7 +246,6 @@ class Uplink:
                 session.lost.set_result(f"{item.message.topic}: {error}")
             return
         self._in_flight.remove(item)
-        self._acknowledged += 1
         if item.pump is not None and item.package is not None:
             item.pump.acknowledged(item.package)
         self._progress.set()
@@ -265,7 +276,7 @@ class Uplink:
     def _sample_limit(self, topic: str) -> int:
         if self._packet_limit is None:
             return PAYLOAD_LIMIT
-        return min(PAYLOAD_LIMIT, max(1024, self._packet_limit - len(topic) - _PACKET_OVERHEAD))
+        return min(PAYLOAD_LIMIT, max(_LIMIT_MIN, self._packet_limit - len(topic) - _PACKET_OVERHEAD))
 
     def _fits(self, message: Message) -> bool:
         if self._packet_limit is None:

@@ -48,11 +48,12 @@ async def broker() -> AsyncIterator[BrokerAddress]:
 class Mosquitto:
     """The real one, in a process of its own. `extra` are lines of its configuration."""
 
-    def __init__(self, folder: Path, *extra: str) -> None:
+    def __init__(self, folder: Path, *extra: str, anonymous: bool = True) -> None:
         self.port = free_port()
         self.address = BrokerAddress("127.0.0.1", self.port)
         self._config = folder / "mosquitto.conf"
-        self._config.write_text("\n".join([f"listener {self.port} 127.0.0.1", "allow_anonymous true", *extra, ""]))
+        lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {str(anonymous).lower()}", *extra, ""]
+        self._config.write_text("\n".join(lines))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -87,7 +87,7 @@ class _Fake:
 
 
 class FakePotentiostat(_Fake, Potentiostat):
-    """Yields the blocks of `script(technique)`; an item that is a callable is called and awaited between two blocks."""
+    """Yields the blocks of `script(technique)`; a callable among them is called (and awaited) in between."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.wire = FakeWire()
@@ -110,7 +110,9 @@ class FakePotentiostat(_Fake, Potentiostat):
         try:
             for item in self.script(technique):
                 if callable(item):
-                    await item()
+                    outcome = item()
+                    if outcome is not None:
+                        await outcome
                     continue
                 self.wire.check()
                 yield item

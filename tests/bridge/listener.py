@@ -28,11 +28,18 @@ class Listener:
         self.client = client
         self.messages: list[aiomqtt.Message] = []
         self._news = asyncio.Condition()
+        self._seen: dict[str, set[int]] = {}
 
     async def collect(self) -> None:
         try:
             async for message in self.client.messages:
                 self.messages.append(message)
+                if str(message.topic).endswith("/samples"):
+                    block = cbor2.loads(bytes(message.payload))  # type: ignore[arg-type]
+                    length = len(block["columns"][0]["data"].value) // 8
+                    self._seen.setdefault(str(message.topic), set()).update(
+                        range(block["first_index"], block["first_index"] + length)
+                    )
                 async with self._news:
                     self._news.notify_all()
         except aiomqtt.MqttError:
@@ -78,6 +85,10 @@ class Listener:
             return reply["result"]
         raise PicobridgeError.from_dict(reply["error"])
 
+    def count(self, topic: str) -> int:
+        """How many different samples of a topic have arrived."""
+        return len(self._seen.get(topic, ()))
+
     def samples(self, topic: str) -> dict[str, np.ndarray[Any, Any]]:
         """All samples of a topic, deduplicated by index, in order of arrival; column `index` beside the others."""
         columns: dict[str, list[Any]] = {}
@@ -86,6 +97,8 @@ class Listener:
             length = len(block["columns"]["time_s"])
             index = np.arange(block["first_index"], block["first_index"] + length)
             new = np.array([i not in seen for i in index.tolist()], dtype=bool)
+            if not new.any() and columns:
+                continue
             seen.update(index.tolist())
             for name, values in {**block["columns"], "index": index}.items():
                 columns.setdefault(name, []).append(values[new])

@@ -43,7 +43,7 @@ async def test_every_sample_of_a_run_arrives(rig: RigMaker, any_broker: BrokerCo
         streams = (await r.result(second))["streams"]["pstat"]
         assert (streams["first_index"], streams["next_index"]) == (1000, 2000)
         topic = f"{r.prefix}/devices/pstat/samples"
-        await r.listener.until(lambda: len(r.listener.samples(topic).get("index", ())) == 2000)
+        await r.listener.until(lambda: r.listener.count(topic) == 2000)
         samples = r.listener.samples(topic)
         assert np.array_equal(samples["index"], np.arange(2000))
         assert np.array_equal(samples["voltage_v"], np.concatenate([np.arange(1000.0)] * 2))
@@ -146,6 +146,7 @@ async def test_a_failed_run_says_why(rig: RigMaker) -> None:
             assert not r.device("pstat").cell_on
 
 
+@pytest.mark.mosquitto
 async def test_stopping_ends_runs_and_flushes(rig: RigMaker, mosquitto: Any) -> None:
     broker = BrokerConfig(address=mosquitto.address)
     async with rig(broker) as r:
@@ -162,9 +163,6 @@ async def test_stopping_ends_runs_and_flushes(rig: RigMaker, mosquitto: Any) -> 
         samples = r.listener.samples(f"{prefix}/devices/pstat/samples")
         assert np.array_equal(samples["index"], np.arange(published))
         assert r.daemon.left_behind == 0
-
-
-test_stopping_ends_runs_and_flushes = pytest.mark.mosquitto(test_stopping_ends_runs_and_flushes)
 
 
 async def test_procedures_are_listed(rig: RigMaker) -> None:
