@@ -38,7 +38,7 @@ CYCLE = {
     "area_m2": "10 um2",
     "voltage_min_v": "2.0 V",
     "voltage_max_v": "4.2 V",
-    "interval_s": "0.2 s",
+    "interval_s": "0.1 s",
     "rest_s": "30 s",
     "route": "cell",
     "route_floor_a": "10 pA",
