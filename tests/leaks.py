@@ -104,9 +104,11 @@ def _descriptors() -> dict[int, str]:
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue  # the descriptor of the listing itself
+        if not target.endswith(".ttf"):  # matplotlib keeps the fonts that it has used open, a few for each thread
+            found[int(name)] = target
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, cast
 
+from bridge.analysis.formatting import si
 from drivers.errors import CellNotOff, InvalidValue, LinkError, PicobridgeError
 from drivers.interfaces import Device, Feedthrough, Manipulator, Potentiostat
 from drivers.potentiostats.polling import to_the_end
@@ -104,6 +105,15 @@ def instrument(potentiostat: Potentiostat) -> dict[str, Any]:
     """Who measured, for the result."""
     identity = potentiostat.identity
     return {"device": potentiostat.name} | (asdict(identity) if identity is not None else {})
+
+
+def range_label(attributes: Mapping[str, Any]) -> str | None:
+    """The current range that a block was measured on, by whichever name its driver has for it; None if not told."""
+    for key in ("range", "current_range"):
+        if attributes.get(key):
+            return str(attributes[key])
+    full_scale = attributes.get("current_range_a")
+    return si(float(full_scale), "A") if full_scale else None
 
 
 def choose(name: str, value: str, accepted: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from drivers.potentiostats.polling import to_the_end
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import Galvanostatic
 
-from .common import Reporter
+from .common import Reporter, range_label
 from .cycle_parameters import Cycle
 
 #: Samples kept from the end of a step, for the crossing of its limit and the slope there.
@@ -134,7 +134,7 @@ class _Watch:
     def add(self, block: SampleBlock) -> None:
         if block.end is not None:
             self._end = block.end
-        self._range = block.attributes.get("range", self._range)
+        self._range = range_label(block.attributes) or self._range
         if not len(block):
             return
         time, voltage, current = block["time_s"], block["voltage_v"], block["current_a"]

@@ -83,6 +83,14 @@ def plan_current(potentiostat: Potentiostat, current_a: float, tolerance_a: floa
     )
 
 
+def range_used(potentiostat: Potentiostat, label: str | None, current_a: float) -> RangeChoice | None:
+    """The range that a record names, and its error at `current_a`; None if the capabilities have none of that name."""
+    for candidate in potentiostat.capabilities.current_ranges:
+        if label in (candidate.label, si(candidate.full_scale_a, "A")):
+            return RangeChoice(candidate, _error(candidate, current_a))
+    return None
+
+
 def leak_a(capabilities: PotentiostatCapabilities, voltage_v: float) -> float | None:
     """What the instrument's own input takes from a cell at `voltage_v`; None if its resistance is not known."""
     resistance = capabilities.input_resistance_ohm

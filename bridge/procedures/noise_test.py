@@ -23,6 +23,7 @@ from .common import (
     not_negative,
     positive,
     potentiostat_of,
+    range_label,
     select_route,
     source_off_afterwards,
 )
@@ -117,6 +118,7 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
         parameters.spec(potentiostat.capabilities.integration_s),
         _ended(record, parameters),
     )
+    used = feasibility.range_used(potentiostat, range_label(record.attributes), parameters.current_a) or choice
     for text in notes:
         context.note(text)
     reporter.now("done", 1.0, verdict=result.verdict.value, mean_a=result.mean_a, std_a=result.std_a)
@@ -128,9 +130,9 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
         "interval_s": parameters.interval_s,
         "voltage_limit_v": parameters.voltage_limit_v,
         "instrument": instrument(potentiostat),
-        "range": record.attributes.get("range", choice.range.label),
-        "range_full_scale_a": choice.range.full_scale_a,
-        "instrument_error_a": choice.error_a,
+        "range": used.range.label,
+        "range_full_scale_a": used.range.full_scale_a,
+        "instrument_error_a": used.error_a,
         "samples": len(record),
         "start_time_ns": record.start_time_ns,
         "end": record.end.value if record.end else None,

@@ -77,7 +77,7 @@ async def test_fig9_discharges_a_third_of_what_went_in() -> None:
 async def test_the_lead_s_own_charge_is_told_apart() -> None:
     """100 pF over 1.7 V is 0.17 nC: 28 s of a discharge at 6 pA that the cell did not give."""
     result = await cycle(
-        on_cell("fig9"), current_density="60 uA/cm2", time_limit="30 min", interval="1 s", rest=0, stray="100 pF"
+        on_cell("fig9"), current_density="60 uA/cm2", time_limit="30 min", interval="1 s", rest=0, stray_f="100 pF"
     )
     discharge = result["cycles"][0]["steps"][1]
     lead = 100e-12 * (discharge["voltage_start_v"] - discharge["voltage_end_v"]) / 3600

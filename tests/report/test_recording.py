@@ -1,0 +1,161 @@
+"""BDF files and run folders: every sample, to the bit, once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.report import BdfWriter, RunFolder
+from bridge.report.bdf import HEADER
+from bridge.transfer.codec import decode, encode
+from drivers.errors import InvalidValue
+from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, EndReason, SampleBlock
+
+START_NS = 1_767_225_600 * 10**9
+
+
+def block(
+    first_index: int,
+    n: int,
+    *,
+    start_ns: int = START_NS,
+    end: EndReason | None = None,
+    stream: str = "pstat-1",
+    time: float = 0.0,
+) -> SampleBlock:
+    index = np.arange(first_index, first_index + n)
+    return SampleBlock.of(
+        SAMPLE_COLUMNS,
+        {
+            "time_s": time + np.arange(n) * 0.1,
+            "voltage_v": 3.6 + index * 1e-3,
+            "current_a": 1e-12 * (1 + index / 7),
+            "flags": np.zeros(n),
+        },
+        stream=stream,
+        first_index=first_index,
+        start_time_ns=start_ns,
+        end=end,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_bdf_has_the_labels_of_the_format_and_every_bit(tmp_path: Path) -> None:
+    path = tmp_path / "cell.bdf.csv"
+    with BdfWriter(path) as writer:
+        writer.write(block(0, 3))
+        writer.write(block(3, 2, time=0.3))
+    read = rows(path)
+    assert tuple(read[0]) == HEADER
+    assert {"Test Time / s", "Voltage / V", "Current / A"} <= set(read[0])
+    assert [float(row["Current / A"]) for row in read] == [1e-12 * (1 + i / 7) for i in range(5)]
+    assert [row["Sample Index / 1"] for row in read] == ["0", "1", "2", "3", "4"]
+    assert float(read[1]["Unix Time / s"]) == START_NS / 1e9 + 0.1
+
+
+def test_a_second_technique_is_a_second_step_and_time_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "cell.bdf.csv"
+    with BdfWriter(path) as writer:
+        writer.write(block(0, 2, end=EndReason.DURATION))
+        writer.write(block(2, 2, start_ns=START_NS + 60 * 10**9))
+    read = rows(path)
+    assert [row["Step Count / 1"] for row in read] == ["1", "1", "2", "2"]
+    assert [float(row["Test Time / s"]) for row in read] == [0.0, 0.1, 60.0, 60.1]
+
+
+def test_a_reading_without_a_number_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "cell.bdf.csv"
+    bad = block(0, 1)
+    bad["current_a"][0] = math.nan
+    with BdfWriter(path) as writer:
+        writer.write(bad)
+    assert rows(path)[0]["Current / A"] == "nan"
+
+
+def spectrum() -> SampleBlock:
+    return SampleBlock.of(IMPEDANCE_COLUMNS, {c.name: [1.0] for c in IMPEDANCE_COLUMNS}, stream="pstat-1")
+
+
+def test_bdf_takes_no_impedance(tmp_path: Path) -> None:
+    with BdfWriter(tmp_path / "z.bdf.csv") as writer, pytest.raises(InvalidValue, match="no time series"):
+        writer.write(spectrum())
+
+
+def test_a_folder_holds_blocks_to_the_bit_and_text_beside(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        for part in (block(0, 10), block(10, 5, time=1.0, end=EndReason.DURATION)):
+            folder.add(part)
+    raw = (tmp_path / "run" / "pstat-1.cborseq").read_bytes()
+    assert raw == encode(block(0, 10)) + encode(block(10, 5, time=1.0, end=EndReason.DURATION))
+    assert len(rows(tmp_path / "run" / "pstat-1.bdf.csv")) == 15
+    assert (folder.counts["pstat-1"].samples, folder.counts["pstat-1"].missing) == (15, 0)
+
+
+def test_a_block_delivered_twice_is_recorded_once(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        for part in (block(0, 10), block(0, 10), block(5, 10, time=0.5), block(15, 1, time=1.5)):
+            folder.add(part)
+    read = rows(tmp_path / "run" / "pstat-1.bdf.csv")
+    assert [int(row["Sample Index / 1"]) for row in read] == list(range(16))
+    count = folder.counts["pstat-1"]
+    assert (count.samples, count.duplicated, count.missing) == (16, 15, 0)
+
+
+def test_a_block_that_never_came_is_counted(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.add(block(0, 10))
+        folder.add(block(25, 5))
+    assert folder.counts["pstat-1"].missing == 15
+
+
+def test_a_recorder_that_joins_late_misses_nothing_of_what_it_was_to_hear(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.add(block(1000, 10))
+    assert folder.counts["pstat-1"].missing == 0
+
+
+def test_streams_with_odd_names_get_files_of_their_own(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.add(block(0, 1, stream="a/b"))
+        folder.add(block(0, 1, stream="a:b"))
+        folder.add(block(0, 1, stream="../.."))
+    names = sorted(path.name for path in (tmp_path / "run").glob("*.cborseq"))
+    assert names == ["a-b.cborseq", "a-b_2.cborseq", "unnamed.cborseq"]
+
+
+def test_impedance_is_kept_as_blocks_only(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.add(spectrum())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["pstat-1.cborseq"]
+
+
+def test_folders_of_the_same_second_do_not_meet(tmp_path: Path) -> None:
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    paths = [RunFolder.create(tmp_path, "noise test", now).path.name for _ in range(2)]
+    assert paths == ["2026-01-02T030405Z_noise-test", "2026-01-02T030405Z_noise-test_2"]
+    with pytest.raises(FileExistsError):
+        RunFolder(tmp_path / paths[0])
+
+
+def test_flushed_samples_survive_a_killed_recorder(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.add(block(0, 10))
+        folder.flush()
+        assert len(rows(tmp_path / "run" / "pstat-1.bdf.csv")) == 10
+        assert decode((tmp_path / "run" / "pstat-1.cborseq").read_bytes()).next_index == 10
+
+
+def test_results_are_written_as_json(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        path = folder.write_json("1-cycle", {"charge_ah": 1.25e-12})
+    assert json.loads(path.read_text()) == {"charge_ah": 1.25e-12}
