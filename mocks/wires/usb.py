@@ -83,6 +83,8 @@ class UsbWire(Wire):
         self._halted.clear()
         self._arrived.set()  # whoever waits for a packet hears of it
         self._disown(self._owner)
+        for session in self._sessions:
+            session.cancel()  # a handle of before is dead, also after a replug
 
     async def _release(self) -> None:
         if self._server is None:

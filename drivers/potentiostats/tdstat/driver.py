@@ -191,8 +191,7 @@ class Tdstat(Potentiostat):
         failure: PicobridgeError | None = None
         for _ in range(OFF_TRIES):
             try:
-                async with self._session.exchange("cell off") as exchange:
-                    await exchange.command(CELL_OFF)
+                await self._session.cell_off()
                 await self._check_current()
             except (LinkError, DeviceError) as error:
                 failure = error

@@ -59,6 +59,17 @@ class Session:
             yield Exchange(talk)
             await self._expect(talk, OFFSET_READ, self._offsets)
 
+    async def cell_off(self) -> None:
+        """Switch the cell off and prove that the acknowledgement belonged to that.
+
+        On a wire that is out of step the command is first sent blindly, since an instrument whose answers are lost may
+        still hear: switching off may be repeated, and must not wait for order on the wire.
+        """
+        if self._link.dirty and not self._link.busy:
+            await self._link.urgent(CELL_OFF)
+        async with self.exchange("cell off") as exchange:
+            await exchange.command(CELL_OFF)
+
     async def verify(self, operation: str) -> None:
         """Read the stored calibration again. Raises `ProtocolError` if it is not the one that was read on opening."""
         async with self.exchange(operation) as exchange:

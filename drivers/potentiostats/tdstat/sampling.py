@@ -12,7 +12,7 @@ from ...clock import Clock
 from ...errors import DeviceError, DeviceLost, DeviceTimeout, LinkError
 from ...samples import Flag
 from ..polling import Reading
-from .codec import CONVERSION_S, FRESH_S, Calibration
+from .codec import ADC_SPAN, CONVERSION_S, FRESH_S, Calibration
 from .plan import Plan
 from .protocol import Session, set_dac
 
@@ -22,8 +22,9 @@ CONVERSION_TIMEOUT_S = 0.5
 READ_TRIES = 3
 #: Of these so many may be silence: nobody watches the cell meanwhile.
 SILENT_TRIES = 2
-#: Deviation from the set current, in parts of the range, that says "this is not what was asked for".
-DEVIATION_MAX = 0.02
+#: Deviation that says "this is not the current that was set": this much of the range, or of the current itself where
+#: that is small, but never less than so many counts of the converter.
+DEVIATION_OF_RANGE, DEVIATION_OF_CURRENT, DEVIATION_COUNTS = 0.02, 0.5, 20
 
 
 async def finished(session: Session, clock: Clock) -> tuple[bytes, float]:
@@ -147,9 +148,15 @@ class Sampler:
         flags |= converter_flags | Flag.HOST_TIME
         if self._index == 0 and self._plan.cell_on:
             flags |= Flag.SETTLING
-        expected = self._plan.expected_a
-        if expected is not None:
-            nominal = self._calibration.model.nominal_a[self._plan.range_index]
-            if not abs(current - expected) <= DEVIATION_MAX * nominal:
-                flags |= Flag.COMPLIANCE
+        if self._deviates(current):
+            flags |= Flag.COMPLIANCE
         return Reading(began - self._zero, voltage, current, int(flags))
+
+    def _deviates(self, current_a: float) -> bool:
+        """Whether a galvanostat's current is not the one that was set: out of compliance, or restarted unnoticed."""
+        expected = self._plan.expected_a
+        if expected is None:
+            return False
+        full_scale = self._calibration.full_scale_a(self._plan.range_index)
+        allowed = max(DEVIATION_OF_CURRENT * abs(expected), DEVIATION_COUNTS * full_scale / ADC_SPAN)
+        return not abs(current_a - expected) <= min(allowed, DEVIATION_OF_RANGE * full_scale)
