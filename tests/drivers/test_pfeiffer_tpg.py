@@ -63,6 +63,9 @@ async def rig(
         (3, "+1.0000E+00", Fraction(101325, 760000)),
         (0, "+1.0000E-05", Fraction("1e-3")),
         (0, " 9.9999E-10", Fraction("9.9999e-8")),
+        # where a product of doubles would be one step off
+        (0, "+7.6438E-06", Fraction("7.6438e-4")),
+        (1, "+7.8740E-05", Fraction("7.8740e-5") * Fraction(101325, 760)),
     ],
 )
 async def test_pressure_is_the_double_nearest_to_what_the_controller_said(

@@ -138,8 +138,9 @@ def test_an_axis_that_moves_is_sent_in_plain_decimals(value: str, rotation: bool
 
 async def test_position_is_the_double_nearest_to_what_the_tool_said() -> None:
     async with rig() as (stage, mock, _):
-        mock.place(65.60162, 64.75846, 38.91104, 0.23, 259.22, 0.0)
-        assert await stage.position() == StagePosition(0.06560162, 0.06475846, 0.03891104, 0.23, 259.22)
+        # 38.19448 * 1e-3 would be one step off
+        mock.place(65.60162, 142.00938, 38.19448, 0.23, 259.22, 0.0)
+        assert await stage.position() == StagePosition(0.06560162, 0.14200938, 0.03819448, 0.23, 259.22)
 
 
 # --- identity and line ends ------------------------------------------------------------------------------------------
@@ -500,6 +501,7 @@ HEALED = [
     ("garbage", {"nth": 1, "data": b"\x00\xff"}),
     ("garbage", {"nth": 2, "data": b"\x00\xff"}),
     ("garbage", {"nth": 2, "data": b">99 99 9 0 0 0 0.0\r\n", "after": True}),
+    ("garbage", {"nth": 2, "data": b"@\r\n>99 99 9 0 0 0 0.0\r\n", "after": True}),
     ("corrupt", {"nth": 1, "offset": 0, "mask": 0x01}),
     ("corrupt", {"nth": 2, "offset": 0, "mask": 0x80}),
     ("corrupt", {"nth": 2, "offset": 4, "mask": 0x80}),
