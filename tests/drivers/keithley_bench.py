@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.potentiostats.keithley24xx import Keithley24xx, Keithley24xxOptions
+import pytest
+
+from drivers.potentiostats.keithley24xx import Keithley24xx, Keithley24xxOptions, session
 from mocks.instruments.keithley24xx import Keithley24xxMock
 from mocks.wires import Served, serve
 from mocks.world import CurrentDrive, OpenDrive, VoltageDrive, World
@@ -63,6 +65,8 @@ async def bench(
     """`wire` is "tcp", "visa" (PyVISA on a socket) or "pty". The driver is closed at the end only if it can be: a test
     that ends with a broken wire has said so itself."""
     world = world or World(seed=7)
+    quiet = pytest.MonkeyPatch()
+    quiet.setattr(session, "_QUIET_S", 0.02)
     if route is not None:
         world.wiring.set_relay(route, True)
     instrument = Keithley24xxMock(world, "smu", **(mock or {}))
@@ -75,4 +79,5 @@ async def bench(
                 await smu.connect()
             yield Bench(smu, instrument, served, world)
         finally:
+            quiet.undo()
             await smu.transport.close()

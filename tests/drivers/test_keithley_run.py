@@ -270,10 +270,10 @@ async def test_the_registry_knows_the_driver() -> None:
 
 async def test_a_nanobattery_charges_as_the_oracle_says() -> None:
     """Cell-1 of the JoVE paper by the domain note: 50 uA/cm2 on 10 um2 to 12.5 uAh/cm2, 900 s and 4.5 nC."""
-    world = cell_world("fig8a", preset_events=False, noise=False)
+    world = cell_world("fig8a", preset_events=False, noise=False, stray_f=1e-14)
     async with bench(world=world, route=CELL_RELAY) as b:
         technique = Galvanostatic(
-            current_a=5e-12, duration_s=2000, voltage_max_v=4.2, charge_limit_c=4.5e-9, interval_s=1.0
+            current_a=5e-12, duration_s=2000, voltage_max_v=4.2, charge_limit_c=4.5e-9, interval_s=5.0
         )
         block = await b.smu.collect(technique)
         assert block.end is EndReason.CAPACITY

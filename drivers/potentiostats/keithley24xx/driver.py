@@ -33,7 +33,7 @@ from .session import Session, Stopped, identity_of
 
 log = logging.getLogger(__name__)
 
-_OFF_ATTEMPTS = 3
+_OFF_ATTEMPTS = 2
 _TECHNIQUES = (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry)
 
 

@@ -69,6 +69,8 @@ class Run:
         self._time = DeviceTime(dialect.wraps_at_s)
         self._ready: Reading | None = None
         self._output_was_on = False
+        self._last: RawReading | None = None
+        self._stamps_move = False
         self._zero_s = 0.0
         self._due_s = plan.interval_s
         self._reading_takes_s = 0.0
@@ -205,6 +207,17 @@ class Run:
         return raw
 
     async def _read(self) -> RawReading:
+        raw = await self._ask_reading()
+        if self._last is not None:
+            self._stamps_move = self._stamps_move or raw.stamp_s != self._last.stamp_s
+            if raw == self._last and self._stamps_move:
+                # the same to the last digit of the time: an answer that came twice, so the wire is out of step
+                self._session.link.dirty = True
+                raw = await self._ask_reading()
+        self._last = raw
+        return raw
+
+    async def _ask_reading(self) -> RawReading:
         async with self._transaction() as talk:
             begun_s = self._clock.monotonic()
             line = await talk.ask(self._dialect.read_query(), extra_s=_CONVERSIONS * self._nplc / self._mains_hz)

@@ -16,6 +16,9 @@ from .readings import error_of
 
 #: An error queue longer than this is a wire that repeats itself.
 _ERRORS_MAX = 64
+#: These questions are answered at once, after a reading under way at most; an output that must go off waits for them.
+_SYNC_S = 1.0
+_QUIET_S = 0.1
 _FLOW_CONTROL = b"\x11\x13"
 #: `KEITHLEY INSTRUMENTS INC.,MODEL 6430,1141613,C27   Jul 12 2004 15:47:33/A02  /D/B` and
 #: `KEITHLEY INSTRUMENTS,MODEL 2450,01419966,1.6.4c` (both as recorded from instruments in public repositories)
@@ -92,17 +95,18 @@ class Session:
     """
 
     def __init__(self, transport: Transport, options: Keithley24xxOptions, *, name: str) -> None:
-        self.link = Link(transport, self._synchronise, name=name, speaks_when_spoken_to=True)
+        self.link = Link(transport, self._synchronise, name=name, quiet_s=_QUIET_S, speaks_when_spoken_to=True)
         self.timeout_s = options.timeout
+        self._sync_s = min(options.timeout, _SYNC_S)
         self.terminator = TERMINATORS[options.terminator if options.terminator != "auto" else _usual(transport)]
         self.identity: Identity | None = None
         self._number = 0
-        self._echoes = True
+        self._echoes: bool | None = None
 
     async def open(self) -> Identity:
         """Raises `LinkError`s, `WrongDevice` among them."""
         self.identity = None
-        self._echoes = True
+        self._echoes = None
         await self.link.open()
         assert self.identity is not None
         return self.identity
@@ -129,7 +133,7 @@ class Session:
         if self.link.transport.packets:
             data = await conversation.read_some(timeout_s)
         else:
-            data = await read_line(conversation, timeout_s, limit=4096)
+            data = await read_line(conversation, timeout_s, rest_s=self._sync_s, limit=4096)
         try:
             return data.translate(None, _FLOW_CONTROL).decode("ascii").strip()
         except UnicodeDecodeError:
@@ -139,22 +143,23 @@ class Session:
         if self.identity is None:
             # nothing that changes a setting goes to a device that is not known to be ours
             await self.write(conversation, "*IDN?")
-            self.identity = identity_of(await self.line(conversation, self.timeout_s))
-        if self._echoes:
+            self.identity = identity_of(await self.line(conversation, self._sync_s))
+        if self._echoes is not False:
             try:
                 await self._echo(conversation)
+                self._echoes = True
                 return
             except DeviceTimeout:
-                await self._identify_alone(conversation)
-                self._echoes = False
-        else:
-            await self._identify_alone(conversation)
+                if self._echoes:
+                    raise
+        await self._identify_alone(conversation)
+        self._echoes = False
 
     async def _echo(self, conversation: Conversation) -> None:
         self._number = self._number % 255 + 1
         await self.write(conversation, f"*ESE {self._number}")
         await self.write(conversation, "*ESE?")
-        answer = (await self.line(conversation, self.timeout_s)).split()
+        answer = (await self.line(conversation, self._sync_s)).split()
         try:
             returned = int(float(answer[-1]))
         except (ValueError, IndexError):
@@ -165,9 +170,9 @@ class Session:
     async def _identify_alone(self, conversation: Conversation) -> None:
         """For an instrument that does not know `*ESE?`: its identity, and then silence."""
         await self.write(conversation, "*IDN?")
-        if identity_of(await self.line(conversation, self.timeout_s)) != self.identity:
+        if identity_of(await self.line(conversation, self._sync_s)) != self.identity:
             raise ProtocolError("another instrument answered than before")
-        stray = await conversation.drain(0.1)
+        stray = await conversation.drain(_QUIET_S)
         if stray.strip():
             raise ProtocolError("something came that nobody asked for", received=stray)
 
