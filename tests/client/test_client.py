@@ -130,7 +130,7 @@ async def test_an_aborted_experiment_raises_and_the_source_is_off(bench: BenchMa
         await run.abort()
         with pytest.raises(RunFailed, match="aborted"):
             await run.result()
-        assert not b.instrument("pstat").source.output
+        assert b.instrument("pstat").source.cell_is_open
 
 
 async def test_stop_makes_everything_safe(bench: BenchMaker) -> None:
@@ -139,7 +139,7 @@ async def test_stop_makes_everything_safe(bench: BenchMaker) -> None:
         outcome = await b.lab.stop()
         assert outcome["runs"] == [run.id]
         assert set(outcome["devices"].values()) == {"safe"}
-        assert not b.instrument("pstat").source.output
+        assert b.instrument("pstat").source.cell_is_open
 
 
 async def test_no_broker_and_no_daemon_are_told_apart() -> None:
