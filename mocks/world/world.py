@@ -25,7 +25,7 @@ class World:
     parameters. `loop_resistance_ohm` is the test resistor of the loops of the noise test. `stray_f` is the lead's
     capacitance on the instrument's side of the contact. `events` is a script (`mocks.world.events`); a preset may
     bring events of its own (`fig8a`), which `preset_events=False` leaves out. Each instrument has its timeline; the
-    cell, which all may meet, grows older with the one that is furthest ahead.
+    cell lives on that of the instrument that last drove or measured it.
     """
 
     def __init__(

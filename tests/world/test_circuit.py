@@ -193,11 +193,29 @@ def test_a_loop_is_its_resistor() -> None:
 def test_long_steps_agree_with_short_ones() -> None:
     """The integration is exact in the stiff part: a thousandth of the step gives the same curve."""
     ends = []
-    for dt in (1.0, 0.001):
+    for dt in (1.0, 0.01):
         rig = Rig("fig8a_nominal", stray_f=100e-12)
-        rig.sample(20.0)
-        ends.append(rig.constant_current(50.0, seconds=10.0, dt=dt).last_v)
-    assert ends[0] == pytest.approx(ends[1], abs=5e-3)
+        touched = [rig.sample(dt).voltage_end_v for _ in range(round(10.0 / dt))]
+        ends.append((touched[-1], rig.constant_current(50.0, seconds=10.0, dt=dt).last_v))
+    assert ends[0] == pytest.approx(ends[1], abs=10e-3)
+
+
+def test_a_source_changes_over_at_its_limit_within_an_interval() -> None:
+    world = World(noise=False)
+    terminals = world.terminals("smu")
+    terminals.set_drive(0, CurrentDrive(5e-12, 1.01))
+    reading = [terminals.measure(k * NS, NS) for k in range(21)][-1]
+    assert reading.voltage_end_v == 1.01
+    assert reading.voltage_v == pytest.approx(1.01 - 0.2 * 0.5 * 0.01)
+    assert reading.current_a == pytest.approx(5e-12 * 0.2)
+
+
+def test_a_voltage_step_charges_the_lead_through_the_ammeter() -> None:
+    world = World(noise=False)
+    terminals = world.terminals("smu")
+    terminals.set_drive(0, VoltageDrive(3.6))
+    assert terminals.measure(0, NS).current_a == pytest.approx(360e-12), "100 pF by 3.6 V within a second"
+    assert terminals.measure(NS, NS).current_a == 0.0
 
 
 def test_what_was_lived_is_not_lived_again() -> None:
