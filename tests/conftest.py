@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import usb.backend.libusb1
 
 from .leaks import Watch, watch_loops
 
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     usual, variable = tempfile.tempdir, os.environ.get("TMPDIR")
     tempfile.tempdir = folder
     os.environ["TMPDIR"] = folder
+    # libusb keeps some descriptors for as long as the process lives: have them now
+    usb.backend.libusb1.get_backend()
     undo = watch_loops(_watch)
 
     def clean_up() -> None:

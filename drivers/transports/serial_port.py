@@ -64,10 +64,9 @@ class SerialTransport(Transport):
         self._resume_reading()
 
     def _open_port(self) -> serial.Serial:
-        path = self.address.target
+        wanted = self.address.parameters.get("serial")
+        path = self.address.target if wanted is None else _path_of(wanted, self.address)
         try:
-            if "serial" in self.address.parameters:
-                path = _path_of(self.address.parameters["serial"], self.address)
             port = serial.Serial(
                 path,
                 self.baud,
@@ -114,11 +113,11 @@ class SerialTransport(Transport):
         return data
 
     async def _do_write(self, data: bytes, timeout_s: float) -> None:
-        if not self._write_lock.locked():
-            data = data[self._write_some(data) :]
-        if not data:
-            return
         left = len(data)
+        if not self._write_lock.locked():
+            left -= self._write_some(data)
+        if not left:
+            return
         try:
             async with asyncio.timeout(timeout_s), self._write_lock:
                 while left:

@@ -90,13 +90,24 @@ class UsbTransport(ThreadedTransport):
         return data
 
     def _find(self, backend: Any) -> Any:
-        kind = f"USB device {self._vendor:04x}:{self._product:04x}"
         try:
             found = list(usb.core.find(find_all=True, backend=backend, idVendor=self._vendor, idProduct=self._product))
+        except usb.core.USBError as error:
+            raise self._explain(error) from error
+        try:
+            return self._choose(found)
+        finally:
+            # reading a serial number opens the device
+            for device in found:
+                _dispose(device)
+
+    def _choose(self, found: list[Any]) -> Any:
+        try:
             matching = [device for device in found if self._matches(device)]
         except usb.core.USBError as error:
             raise self._explain(error) from error
         if not matching:
+            kind = f"USB device {self._vendor:04x}:{self._product:04x}"
             others = f"; there are: {_listed(found)}" if found else ""
             raise DeviceLost(f"{self.address}: no such {kind} is plugged in{others}")
         if len(matching) > 1:

@@ -83,19 +83,21 @@ class UsbWire(Wire):
         self._halted.clear()
         self._arrived.set()  # whoever waits for a packet hears of it
         self._disown(self._owner)
-        for session in self._sessions:
-            session.cancel()  # a handle of before is dead, also after a replug
+        self._hang_up()  # a handle of before is dead, also after a replug
 
     async def _release(self) -> None:
         if self._server is None:
             return
         self._server.close()
-        # not by cancelling: asyncio's streams complain about a cancelled session
-        for writer in self._sessions.values():
-            writer.transport.abort()
+        self._hang_up()
         await asyncio.gather(*self._sessions)
         await self._server.wait_closed()
         self._server = None
+
+    def _hang_up(self) -> None:
+        # not by cancelling the sessions: asyncio's streams complain about that
+        for writer in self._sessions.values():
+            writer.transport.abort()
 
     def _transmit(self, data: bytes) -> None:
         # a device sends what is longer than a packet as several, as its descriptor says
