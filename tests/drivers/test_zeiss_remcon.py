@@ -138,9 +138,9 @@ def test_an_axis_that_moves_is_sent_in_plain_decimals(value: str, rotation: bool
 
 async def test_position_is_the_double_nearest_to_what_the_tool_said() -> None:
     async with rig() as (stage, mock, _):
-        # 38.19448 * 1e-3 would be one step off
-        mock.place(65.60162, 142.00938, 38.19448, 0.23, 259.22, 0.0)
-        assert await stage.position() == StagePosition(0.06560162, 0.14200938, 0.03819448, 0.23, 259.22)
+        # as doubles, 38.19448 / 1000 and 39.23906 * 1e-3 would be one step off
+        mock.place(38.19448, 142.00938, 39.23906, 0.23, 259.22, 0.0)
+        assert await stage.position() == StagePosition(0.03819448, 0.14200938, 0.03923906, 0.23, 259.22)
 
 
 # --- identity and line ends ------------------------------------------------------------------------------------------
