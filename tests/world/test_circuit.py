@@ -197,7 +197,8 @@ def test_long_steps_agree_with_short_ones() -> None:
         rig = Rig("fig8a_nominal", stray_f=100e-12)
         touched = [rig.sample(dt).voltage_end_v for _ in range(round(10.0 / dt))]
         ends.append((touched[-1], rig.constant_current(50.0, seconds=10.0, dt=dt).last_v))
-    assert ends[0] == pytest.approx(ends[1], abs=10e-3)
+    assert ends[0][0] == pytest.approx(ends[1][0], abs=1e-4), "the lead's charge has gone into the cell"
+    assert ends[0][1] == pytest.approx(ends[1][1], abs=10e-3)
 
 
 def test_a_source_changes_over_at_its_limit_within_an_interval() -> None:
