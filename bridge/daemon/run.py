@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -55,7 +55,10 @@ class Run:
         self.error: PicobridgeError | None = None
         self.started_ns = time.time_ns()
         self.ended_ns: int | None = None
+        #: the procedure, and what waits for it and cleans up (which is never cancelled)
+        self.work: asyncio.Future[Any] | None = None
         self.task: asyncio.Task[None] | None = None
+        self._cancelled = False
         self._parameters = to_plain(parameters)
         self._uplink = uplink
         self._topics = topics
@@ -88,10 +91,17 @@ class Run:
 
     # --- what the daemon does with it --------------------------------------------------------------------------
 
-    async def execute(self, work: Callable[[], Any]) -> None:
-        """Await `work()`, whatever becomes of it, and publish that. Being cancelled is being aborted."""
+    def cancel(self) -> None:
+        """Abort, once: a second cancellation would hit the cleaning up that the first one has begun."""
+        if not self._cancelled and self.work is not None:
+            self._cancelled = True
+            self.work.cancel()
+
+    async def finish(self, work: asyncio.Future[Any]) -> None:
+        """Wait for the procedure, whatever becomes of it. Its task being cancelled is the run being aborted."""
+        await asyncio.wait([work])
         try:
-            self.result = to_plain(await work())
+            self.result = to_plain(work.result())
             self.status = RunStatus.FINISHED
         except asyncio.CancelledError:
             self.status = RunStatus.ABORTED

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from bridge.procedures.registry import PROCEDURES, Role
@@ -79,7 +78,8 @@ class Runs:
         self._runs[run.run] = run
         run.publish_start()
         self._events.publish("run", f"run {run.run} ({procedure}) started", run=run.run)
-        run.task = asyncio.create_task(self._execute(run, partial(work, run, parsed), claimed), name=f"run {run.run}")
+        run.work = asyncio.ensure_future(work(run, parsed))
+        run.task = asyncio.create_task(self._see_to_its_end(run, run.work, claimed), name=f"run {run.run}")
         return run
 
     async def abort(self, name: Any) -> Run:
@@ -88,7 +88,7 @@ class Runs:
         if run is None or run.task is None:
             running = ", ".join(run.run for run in self.running) or "none"
             raise InvalidValue(f"run {name!r} is not known; under way: {running}")
-        run.task.cancel()
+        run.cancel()
         await asyncio.wait([run.task], timeout=CLEANUP_S)
         return run
 
@@ -101,8 +101,7 @@ class Runs:
         self._stops += 1
         running = self.running
         for run in running:
-            if run.task is not None:
-                run.task.cancel()
+            run.cancel()
         return running
 
     async def wait(self, runs: list[Run]) -> bool:
@@ -156,8 +155,8 @@ class Runs:
             shown = {"technique": parsed.name, **shown}
         return Run(name, procedure, shown, cast, self._uplink, self._topics, self._events)
 
-    async def _execute(self, run: Run, work: Callable[[], Awaitable[Any]], claimed: list[DeviceSupervisor]) -> None:
-        await run.execute(work)
+    async def _see_to_its_end(self, run: Run, work: asyncio.Future[Any], claimed: list[DeviceSupervisor]) -> None:
+        await run.finish(work)
         for supervisor in claimed:
             supervisor.release()
         try:
