@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check bench hil clean mosquitto
+.PHONY: demo test check bench hil clean mosquitto node
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto
+test: $(READY_DEV) mosquitto node
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -38,6 +38,9 @@ $(READY_DEV): pyproject.toml
 
 mosquitto:
 	@./tools/have-mosquitto
+
+node:
+	@./tools/have-node
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _watch = Watch()
+_LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +46,35 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(clean_up)
+
+
+def _missing() -> dict[str, str]:
+    """Markers whose tests cannot run here, and how to have them."""
+    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    missing = {}
+    if not (shutil.which("mosquitto", path=search) and shutil.which("mosquitto_sub", path=search)):
+        missing["mosquitto"] = "install mosquitto and mosquitto-clients"
+    if not (shutil.which("node") and (Path(__file__).parent / "node" / "node_modules" / "mqtt").is_dir()):
+        missing["node"] = "install Node.js and npm, then tools/have-node"
+    return missing
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and say so, what needs a program that is not here. In CI nothing may be left out."""
+    for marker, remedy in _missing().items():
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        if not left_out:
+            continue
+        if os.environ.get("CI") == "true":
+            raise pytest.UsageError(f"{len(left_out)} tests need {marker}, and in CI none may be left out: {remedy}")
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash.setdefault(_LEFT_OUT, []).append(f"{len(left_out)} tests need {marker}: {remedy}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_LEFT_OUT, []):
+        terminalreporter.write_line(f"left out: {line}", yellow=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
