@@ -447,7 +447,6 @@ async def test_a_script_of_an_earlier_program_is_ended_at_connect() -> None:
             await earlier
         assert b.mock.cell_is_on, "the instrument goes on by itself"
         await b.served.replug()
-        await b.driver.transport.close()
         await b.driver.connect()
         assert not b.mock.cell_is_on
         assert not b.mock.is_running

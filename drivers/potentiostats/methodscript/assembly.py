@@ -27,6 +27,9 @@ _FLAGS = np.array(
 
 #: a time step longer than this many intervals means that samples are missing
 _GAP_INTERVALS = 1.5
+#: largest times that 28 bits hold in microseconds and in milliseconds; beyond, the device's time comes in whole seconds
+_MICROSECONDS_TO_S = 2**27 * 1e-6
+_MILLISECONDS_TO_S = 2**27 * 1e-3
 
 
 def _is_potential(kind: str) -> bool:
@@ -119,7 +122,8 @@ class Assembler:
             flags[nothing] |= np.uint32(Flag.INVALID)
         if self._interval_s:
             before = time[0] if self._last_time is None else self._last_time
-            late = np.diff(time, prepend=before) > _GAP_INTERVALS * self._interval_s
+            step = np.where(time < _MICROSECONDS_TO_S, 1e-6, np.where(time < _MILLISECONDS_TO_S, 1e-3, 1.0))
+            late = np.diff(time, prepend=before) > _GAP_INTERVALS * self._interval_s + step
             flags[late] |= np.uint32(Flag.GAP)
         if self._missing:
             flags[0] |= np.uint32(Flag.GAP)

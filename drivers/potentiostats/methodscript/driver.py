@@ -92,6 +92,7 @@ class MethodScript(Potentiostat):
     # --- who it is -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> Identity:
+        await self.transport.close()  # after a loss it may not know yet that it is gone
         try:
             await self._link.open()
             identity = await self._identify()

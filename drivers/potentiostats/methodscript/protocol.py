@@ -113,8 +113,8 @@ class Protocol:
             await self._clock.sleep(DEAF_S)
             raise
 
-    async def quiet(self, talk: Conversation) -> bool:
-        """Abort a running script and wait for its end; returns whether one was running.
+    async def quiet(self, talk: Conversation, end_timeout_s: float | None = None) -> bool:
+        """Abort a running script and wait for its end (at most `end_timeout_s`); returns whether one was running.
 
         The first LF ends a command that somebody left unfinished. Data of the old run comes before the echo of Z.
         """
@@ -130,7 +130,7 @@ class Protocol:
         if error_in(line.encode("ascii", "replace")) is not None:
             await self.recover(talk)
             return False
-        deadline = loop.time() + self.abort_timeout_s
+        deadline = loop.time() + (self.abort_timeout_s if end_timeout_s is None else end_timeout_s)
         while line:
             line = await self.read_line(talk, max(0.0, deadline - loop.time()))
             if line.startswith("!"):

@@ -49,6 +49,8 @@ class ScriptRun:
     ) -> None:
         self._link, self._protocol, self._clock = link, protocol, clock
         self._model, self._plan, self._load_apart = model, plan, load_apart
+        #: an aborted script ends with the point under way, which may take an interval or a slow frequency
+        self._abort_s = max(protocol.abort_timeout_s, plan.point_s)
         self._watch = LimitWatch(plan.technique)
         self._assembler = Assembler(plan)
         self._parser = StreamParser()
@@ -176,7 +178,7 @@ class ScriptRun:
             try:
                 data = await talk.read_some(_LOOK_S)
             except DeviceTimeout:
-                allowed = self._protocol.abort_timeout_s if self._abort_sent else self._plan.silence_s
+                allowed = self._abort_s if self._abort_sent else self._plan.silence_s
                 if loop.time() - heard >= allowed:
                     raise DeviceTimeout(f"the running script said nothing for {allowed:g} s") from None
                 continue
@@ -259,7 +261,7 @@ class ScriptRun:
                 break
             try:
                 if not in_step:
-                    self._still_ran = await self._protocol.quiet(talk)
+                    self._still_ran = await self._protocol.quiet(talk, self._abort_s)
                 await self._protocol.cell_off(talk)
             except (LinkError, DeviceError) as error:
                 problem, in_step = error, False

@@ -47,6 +47,11 @@ class Plan:
     interval_s: float = 0.0
     capacity_s: float | None = None
 
+    @property
+    def point_s(self) -> float:
+        """The longest that one point takes."""
+        return self.interval_s + 5.0 if self.interval_s else self.silence_s
+
     def text(self, without: frozenset[str] = frozenset()) -> list[str]:
         """The script's lines, those of the groups `without` left out."""
         return [line.text for line in self.lines if line.group not in without]
