@@ -95,5 +95,6 @@ def check_limit(limits: Mapping[str, tuple[float, float]], axis: int, value: Dec
         raise InvalidValue(
             f"{name} would be {number:.9g} {unit}; the soft limits accept {low:.9g} to {high:.9g} {unit}",
             device=device,
+            operation="move",
             hint="Nothing was moved. The option limits sets other soft limits.",
         )

@@ -195,7 +195,16 @@ class ZeissRemcon(Stage):
                 final = await self._follow(tuple(map(Decimal, arguments)), stops, doubt)
             except asyncio.CancelledError:
                 with contextlib.suppress(PicobridgeError):
+                    await self._link.urgent(b"ABO" + self._line_end)
                     await self._abort()
+                raise
+            except LinkError as error:
+                # nobody sees the stage any more: tell it to stop, without hoping for an answer
+                with contextlib.suppress(PicobridgeError):
+                    await self._link.urgent(b"ABO" + self._line_end)
+                error.hint = (
+                    f"The stage may still be moving: look, and stop it by hand if need be. {error.hint}".strip()
+                )
                 raise
             if monitor_was_on:
                 await self._optional.monitor_on()

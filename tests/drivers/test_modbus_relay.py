@@ -411,7 +411,7 @@ async def pymodbus_board(coils: int) -> AsyncIterator[tuple[str, ModbusSerialSer
         try:
             yield ours, server
         finally:
-            await server.shutdown()
+            await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 async def test_against_a_pymodbus_server() -> None:

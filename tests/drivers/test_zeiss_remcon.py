@@ -605,6 +605,20 @@ async def test_silence_unplug_and_reboot() -> None:
         assert await stage.position() == HOME
 
 
+async def test_a_stage_that_cannot_be_seen_any_more_is_told_to_stop() -> None:
+    async with rig() as (stage, mock, served):
+        task = asyncio.create_task(stage.move_to(x_m=0.100))
+        await until(lambda: mock.moving)
+        served.faults.silence()
+        with waiting(), pytest.raises(DeviceTimeout) as caught:
+            await task
+        assert "may still be moving" in caught.value.hint
+        await until(lambda: "ABO" in mock.record)
+        assert mock.arrived
+        served.faults.clear()
+        assert (await stage.position()).x_m == reported_x_m(mock)
+
+
 async def test_unplug_in_the_middle_of_a_move() -> None:
     async with rig() as (stage, mock, served):
         task = asyncio.create_task(stage.move_to(x_m=0.100))
