@@ -134,10 +134,10 @@ async def test_over_range_fails() -> None:
     bench = Bench(World())
 
     def change(reading: Reading, index: int) -> Reading:
-        return reading._replace(flags=Flag.OVERLOAD) if index == 900 else reading
+        return reading._replace(flags=Flag.OVERLOAD) if index == 90 else reading
 
     bench.smu.change = change
-    result = await noise_test(bench, route="feedthrough")
+    result = await noise_test(bench, route="feedthrough", settle=2)
     assert result["verdict"] == "fail"
     assert "over range" in result["reason"]
 
@@ -146,11 +146,11 @@ async def test_a_test_that_somebody_stopped_is_inconclusive() -> None:
     bench = Bench(World())
 
     def before(index: int) -> None:
-        if index == 1500:
+        if index == 150:
             bench.smu._stop.set()
 
     bench.smu.before_sample = before
-    result = await noise_test(bench, route="feedthrough")
+    result = await noise_test(bench, route="feedthrough", settle=2)
     assert result["verdict"] == "inconclusive"
     assert "of 300 s" in result["reason"]
 
