@@ -6,9 +6,12 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+#: None ends the thread
+_Jobs: TypeAlias = "queue.SimpleQueue[Callable[[], None] | None]"
 
 
 class Worker:
@@ -20,18 +23,17 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._jobs: _Jobs = queue.SimpleQueue()
         self._ended: asyncio.Future[None] | None = None
 
     def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Queue a call. Cancelling the future does not stop a call under way; its result is then dropped."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        if self._thread is None:
+        if self._ended is None:
             self._ended = loop.create_future()
-            self._thread = threading.Thread(target=self._run, args=(loop, self._ended), name=self._name, daemon=True)
-            self._thread.start()
+            arguments = (self._jobs, loop, self._ended)
+            threading.Thread(target=_run, args=arguments, name=self._name, daemon=True).start()
 
         def job() -> None:
             if future.cancelled():
@@ -46,37 +48,40 @@ class Worker:
         self._jobs.put(job)
         return future
 
-    async def stop(self, timeout_s: float) -> bool:
-        """End the thread after the calls queued so far; false if it is hung and was abandoned."""
-        thread, ended = self._thread, self._ended
-        if thread is None or ended is None:
-            return True
-        self._thread = self._ended = None
+    def end(self) -> asyncio.Future[None] | None:
+        """Let the thread end after the calls queued so far; gives what tells when, or None if there is no thread."""
+        ended, self._ended = self._ended, None
         jobs, self._jobs = self._jobs, queue.SimpleQueue()
-        jobs.put(None)
-        done, _ = await asyncio.wait([ended], timeout=timeout_s)
-        if done:
-            thread.join()
-        return bool(done)
+        if ended is not None:
+            jobs.put(None)
+        return ended
 
-    def _run(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
-        jobs = self._jobs
-        while (job := jobs.get()) is not None:
-            job()
-        _report(loop, _set_result, ended, None)
+    async def stop(self, timeout_s: float) -> bool:
+        """As `end`, and wait for it; false if the thread is hung and was abandoned."""
+        ended = self.end()
+        if ended is None:
+            return True
+        done, _ = await asyncio.wait([ended], timeout=timeout_s)
+        return bool(done)
 
 
 async def in_thread(call: Callable[[], T], undo: Callable[[T], None]) -> T:
     """Run one blocking call on a thread of its own. If the caller is cancelled, `undo` gets the late result."""
     worker = Worker("picobridge-open")
     future = worker.submit(call)
+    # not waited for: a cancellation in that moment would lose the result
+    worker.end()
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         future.add_done_callback(lambda late: None if late.cancelled() or late.exception() else undo(late.result()))
         raise
-    finally:
-        await worker.stop(1.0 if future.done() else 0.0)
+
+
+def _run(jobs: _Jobs, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+    _report(loop, _set_result, ended, None)
 
 
 def _report(loop: asyncio.AbstractEventLoop, setter: Callable[..., None], *args: object) -> None:
