@@ -54,7 +54,7 @@ async def rig(
 ) -> AsyncIterator[tuple[ZeissRemcon, ZeissRemconMock, Served]]:
     world = World()
     world.chamber.set_stage(HOME.x_m, HOME.y_m, HOME.z_m)
-    mock = ZeissRemconMock(world, **mock_options)
+    mock = ZeissRemconMock(world, **{"speed_mm_per_s": 10.0, "speed_deg_per_s": 50.0, **mock_options})
     async with serve(mock, wire) as served:
         stage = ZeissRemcon(served.address, options, name="stage", clock=world.host_clock("stage"))
         await stage.connect()
@@ -312,7 +312,7 @@ async def test_a_move_that_never_begins() -> None:
 
 
 async def test_a_move_that_takes_too_long_is_aborted() -> None:
-    async with rig(ZeissRemconOptions(move_timeout_s=5.0)) as (stage, mock, _):
+    async with rig(ZeissRemconOptions(move_timeout_s=5.0), speed_mm_per_s=2.0) as (stage, mock, _):
         with pytest.raises(MoveFailed, match="not finished after 5 s and was aborted") as caught:
             await stage.move_to(x_m=0.100)
         assert mock.record.count("ABO") == 1
@@ -400,7 +400,7 @@ async def test_an_abort_whose_reply_is_lost_is_sent_again() -> None:
 
 
 async def test_a_server_without_abort_lets_the_stage_run_out() -> None:
-    async with rig(lacks=["ABO"]) as (stage, mock, _):
+    async with rig(lacks=["ABO"], speed_mm_per_s=2.0) as (stage, mock, _):
         mock.push(0, 24.0)
         assert (await stage.stop()).x_m == 0.024
         mock.push(0, 100.0)
