@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.errors import BrokerError
+from amqtt.session import Session
 
 from drivers.errors import PortBusy
 
@@ -54,6 +55,13 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has types but does not say
             LOG.debug("a client left before it was connected: %s", error)
         finally:
             writer.close()
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        """amqtt sends each new client what is retained under everybody's subscriptions: only its own are meant."""
+        if any(subscriber is session for subscriber, _ in self._subscriptions.get(subscription[0], ())):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
 class _Reader(StreamReaderAdapter):  # type: ignore[misc]

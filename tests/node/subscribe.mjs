@@ -32,7 +32,8 @@ client.on("message", (_, payload) => {
   received += length;
   next = Number(block.first_index) + length;
   if (received >= Number(wanted)) {
-    console.log(JSON.stringify({ received, missing, units, columns }));
-    client.end();
+    const seen = JSON.stringify({ received, missing, units, columns });
+    client.removeAllListeners("error").on("error", () => {}); // the broker may hang up first
+    client.end(false, () => console.log(seen));
   }
 });
