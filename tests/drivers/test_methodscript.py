@@ -147,7 +147,7 @@ async def test_the_wrong_baud_rate_names_the_other(own: int, asked: str, hinted:
     world = World(seed=7)
     async with serve(MethodScriptMock(world, "pstat", baud=own)) as served:
         driver = MethodScript(f"{served.address}?baud={asked}", clock=world.host_clock("pstat"))
-        driver._protocol.reply_timeout_s = 0.5
+        driver._protocol.reply_timeout_s = 0.2
         with pytest.raises(LinkError) as caught:
             await driver.connect()
         assert f"?baud={hinted}" in caught.value.hint
@@ -446,6 +446,7 @@ async def test_a_script_of_an_earlier_program_is_ended_at_connect() -> None:
         with pytest.raises(CellNotOff):
             await earlier
         assert b.mock.cell_is_on, "the instrument goes on by itself"
+        b.mock.halt()
         await b.served.replug()
         await b.driver.connect()
         assert not b.mock.cell_is_on
@@ -538,6 +539,7 @@ async def test_an_instrument_that_answers_no_more_leaves_the_cell_unproven(monke
         task = asyncio.create_task(b.driver.collect(LONG))
         await until(lambda: b.mock.cell_is_on)
         b.faults.silence()
+        b.driver._protocol.reply_timeout_s = 0.2
         b.mock.halt()
         with pytest.raises(CellNotOff, match="could not be switched off and proven off"):
             await task

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.potentiostats.methodscript.stream import (
@@ -135,16 +135,15 @@ _metadata = st.lists(
 def _streams(draw: st.DrawFn) -> str:
     """Runs of lines of the same form, as loops send them, with the odd one between."""
     lines: list[str] = []
-    for _ in range(draw(st.integers(1, 5))):
+    for _ in range(draw(st.integers(1, 3))):
         kinds = draw(st.lists(_kind, min_size=1, max_size=4))
         metadata = [draw(_metadata) for _ in kinds]
-        for _ in range(draw(st.integers(1, 25))):
+        for _ in range(draw(st.integers(1, 16))):
             fields = [f"{kind}{draw(_value)}{meta}" for kind, meta in zip(kinds, metadata, strict=True)]
             lines.append("P" + ";".join(fields))
     return "".join(f"{line}\n" for line in lines)
 
 
-@settings(max_examples=150)
 @given(text=_streams(), data=st.data())
 def test_agrees_with_the_obvious_parser_in_any_chunks(text: str, data: st.DataObject) -> None:
     raw = text.encode()
@@ -157,7 +156,6 @@ def test_agrees_with_the_obvious_parser_in_any_chunks(text: str, data: st.DataOb
     assert same(rows_of(events), oracle.parse(text))
 
 
-@settings(max_examples=100)
 @given(data=st.binary(max_size=2000), chunk=st.integers(1, 300))
 def test_never_raises_on_rubbish(data: bytes, chunk: int) -> None:
     parser = StreamParser()
@@ -165,7 +163,6 @@ def test_never_raises_on_rubbish(data: bytes, chunk: int) -> None:
         parser.feed(data[begin : begin + chunk])
 
 
-@settings(max_examples=150)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255), text=_streams())
 def test_a_damaged_line_spoils_no_other(place: int, flip: int, text: str) -> None:
     """One damaged byte changes, loses or splits its own line, or joins it with the next: all others are as sent."""

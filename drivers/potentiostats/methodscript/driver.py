@@ -82,7 +82,9 @@ class MethodScript(Potentiostat):
             address = open_transport(address, {"visa": {"baud": "230400"}})
         super().__init__(address, options, name=name, clock=clock)
         self._protocol = Protocol(clock, self.options.abort_timeout_s)
-        self._link = Link(self.transport, self._protocol.synchronise, name=self.name, speaks_when_spoken_to=True)
+        self._link = Link(
+            self.transport, self._protocol.synchronise, name=self.name, quiet_s=0.05, speaks_when_spoken_to=True
+        )
         self._run: ScriptRun | None = None
         self._model: Model | None = None
         self._load_apart = False

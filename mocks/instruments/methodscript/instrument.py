@@ -50,6 +50,8 @@ class MethodScriptMock(Instrument):
         self.fault_after: tuple[int, int] | None = None
         self.xon_every = 0
         self.cell_off_fails = False
+        #: what came while it was deaf
+        self.unheard = b""
         self.banner = b"\x11"
         self._terminals = world.terminals(name, input_resistance_ohm=1e12)
         self.reset()
@@ -87,6 +89,7 @@ class MethodScriptMock(Instrument):
 
     def receive(self, data: bytes) -> None:
         if self._is_deaf():
+            self.unheard += data
             return
         self._received += data.replace(b"\r", b"")
         while b"\n" in self._received:
