@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -98,11 +99,19 @@ class _Client(aiomqtt.Client):
         super().__init__(*arguments, **options)
         self._session = session
         self._thread = threading.get_ident()
+        #: the thread that connects is still at it
+        self.connecting = True
         self._client.connect_timeout = CONNECT_TIMEOUT_S
 
     @property
     def raw(self) -> paho.Client:
         return self._client
+
+    def _client_connect(self) -> None:
+        try:
+            super()._client_connect()
+        finally:
+            self.connecting = False
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self._session.connected(properties)
@@ -224,6 +233,7 @@ class AiomqttSession:
             max_inflight_messages=self._window,
             properties=properties,
             tls_context=self._tls_context(),
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # an acknowledgement must not wait 40 ms
             logger=_PAHO_LOG,
         )
         # `__aenter__` connects in a thread, which cannot be cancelled: wait for it, or it would leave its socket behind
@@ -231,6 +241,9 @@ class AiomqttSession:
         try:
             await asyncio.shield(entering)
         except asyncio.CancelledError:
+            while self._client.connecting and not entering.done():
+                await asyncio.wait([entering], timeout=0.05)
+            entering.cancel()  # what it waits for now is only the broker's answer
             await asyncio.wait([entering])
             if not entering.cancelled():
                 entering.exception()
@@ -356,9 +369,21 @@ class AiomqttSession:
         if not address.tls:
             return None
         context = ssl.create_default_context(cafile=address.ca)
+        context.sslsocket_class = _TlsSocket
         if address.cert is not None:
             context.load_cert_chain(address.cert, address.key)
         return context
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """paho forgets to close the socket when the handshake fails."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _properties(packet: int) -> Any:

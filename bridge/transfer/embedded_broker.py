@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
@@ -24,6 +25,11 @@ from .mqtt import BrokerAddress
 #: A client that has not said CONNECT by then is hung up on.
 CONNECT_TIMEOUT_S = 10.0
 
+#: A CONNECT longer than this (a will, a password) is none.
+CONNECT_LIMIT = 256 * 1024
+
+_CONNECT = 0x10
+_NAME = b"\0\4MQTT"
 _MQTT_5 = 5
 #: CONNACK of MQTT 5 with reason code 0x84, unsupported protocol version, and no properties
 _UNSUPPORTED_VERSION = bytes.fromhex("20 03 00 84 00")
@@ -40,21 +46,42 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has types but does not say
     MQTT 5 clients are told at once that their version is not spoken here, so that they can go on with 3.1.1.
     """
 
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        #: connections that have not said CONNECT yet
+        self.greeting: set[asyncio.Task[Any]] = set()
+
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                head = await _head_of_connect(reader)
-            if head[-1] == _MQTT_5:
+            connect = await self._connect_packet(reader)
+            if connect.version == _MQTT_5:
                 writer.write(_UNSUPPORTED_VERSION)
                 await writer.drain()
-            else:
-                await self._client_connected(listener_name, _Reader(head, reader), StreamWriterAdapter(writer))
+            elif connect.version is not None:
+                await self._client_connected(listener_name, _Reader(connect.data, reader), StreamWriterAdapter(writer))
         except (OSError, EOFError) as error:
             LOG.debug("a client left before it was connected: %s", error)
         finally:
             writer.close()
+
+    async def _connect_packet(self, reader: asyncio.StreamReader) -> _Connect:
+        """All of it, so that amqtt never waits for a client that has stopped half way."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.greeting.add(task)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await _read_connect(reader)
+        finally:
+            self.greeting.discard(task)
+
+    async def shutdown(self) -> None:
+        for task in self.greeting:
+            task.cancel()
+        await asyncio.gather(*self.greeting, return_exceptions=True)
+        await super().shutdown()
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
@@ -79,12 +106,23 @@ class _Reader(StreamReaderAdapter):  # type: ignore[misc]
         return head + rest
 
 
-async def _head_of_connect(reader: asyncio.StreamReader) -> bytes:
-    """Everything up to the protocol level (MQTT 3.1.1 and 5, section 3.1)."""
+class _Connect(NamedTuple):
+    """A CONNECT packet as it came; `version` is None if it is none."""
+
+    data: bytes
+    version: int | None
+
+
+async def _read_connect(reader: asyncio.StreamReader) -> _Connect:
+    """The first packet of a client (MQTT 3.1.1 and 5, section 3.1)."""
     head = await reader.readexactly(2)
     while head[-1] & 0x80 and len(head) < 5:
         head += await reader.readexactly(1)
-    return head + await reader.readexactly(len(b"\0\4MQTT") + 1)
+    length = sum((byte & 0x7F) << (7 * position) for position, byte in enumerate(head[1:]))
+    if head[0] != _CONNECT or not len(_NAME) < length <= CONNECT_LIMIT:
+        return _Connect(head, None)
+    body = await reader.readexactly(length)
+    return _Connect(head + body, body[len(_NAME)] if body.startswith(_NAME) else None)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import shutil
 import socket
 import subprocess
@@ -52,14 +53,15 @@ class Mosquitto:
         self.port = free_port()
         self.address = BrokerAddress("127.0.0.1", self.port)
         self._config = folder / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {str(anonymous).lower()}", *extra, ""]
+        user = f"user {getpass.getuser()}"  # started by root it would become somebody who may not read our files
+        lines = [user, f"listener {self.port} 127.0.0.1", f"allow_anonymous {str(anonymous).lower()}", *extra, ""]
         self._config.write_text("\n".join(lines))
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
         assert program is not None
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [program, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 10
@@ -72,13 +74,13 @@ class Mosquitto:
                 time.sleep(0.01)
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def stop(self) -> None:
-        if self._process is not None:
+        if self.process is not None:
             self.kill()
 
 
