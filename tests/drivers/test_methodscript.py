@@ -554,6 +554,27 @@ async def test_a_dropped_reply_to_cell_off_is_asked_for_again() -> None:
         assert b.mock.record.count("cell off") == 5
 
 
+async def test_a_lost_abort_is_sent_again() -> None:
+    async with bench() as b:
+        b.driver._protocol.reply_timeout_s = 0.2
+        rule = b.faults.deaf(nth=3, times=1)  # after the script and the r
+        await _first_blocks(b.driver, 20)
+        assert rule.hits == 1
+        assert b.mock.record.count("Z") == 1
+        assert not b.mock.cell_is_on
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_script_or_a_start_that_never_arrives_energises_nothing(lost: int) -> None:
+    async with bench() as b:
+        b.driver._protocol.reply_timeout_s = 0.2
+        b.faults.deaf(nth=lost, times=1)
+        with pytest.raises(DeviceTimeout):
+            await b.driver.collect(LONG)
+        assert "cell on" not in b.mock.record
+        assert len(await b.driver.open_circuit(0.5)) == 5
+
+
 async def test_unplugged_in_a_run_says_that_the_cell_is_not_proven_off() -> None:
     async with bench() as b:
         async with aclosing(b.driver.run(LONG)) as blocks:

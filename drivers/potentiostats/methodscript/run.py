@@ -65,6 +65,8 @@ class ScriptRun:
         self._started = False
         self._stopping = False
         self._abort_sent = False
+        self._aborts = 0
+        self._abort_time = 0.0
         self._abort_echoed = False
         self._unreadable = 0
         self._still_ran = True
@@ -178,16 +180,17 @@ class ScriptRun:
             try:
                 data = await talk.read_some(_LOOK_S)
             except DeviceTimeout:
-                allowed = self._abort_s if self._abort_sent else self._plan.silence_s
-                if loop.time() - heard >= allowed:
-                    raise DeviceTimeout(f"the running script said nothing for {allowed:g} s") from None
-                continue
-            heard = loop.time()
-            for event in self._parser.feed(data):
-                self._handle(event)
-            if self._reason_to_abort() and not self._abort_sent:
+                if not self._abort_sent and loop.time() - heard >= self._plan.silence_s:
+                    raise DeviceTimeout(f"the running script said nothing for {self._plan.silence_s:g} s") from None
+            else:
+                heard = loop.time()
+                for event in self._parser.feed(data):
+                    self._handle(event)
+                self._wake.set()
+            if self._abort_sent:
+                await self._insist(loop.time() - self._abort_time)
+            elif self._reason_to_abort():
                 await self._abort()
-            self._wake.set()
         talk.unread(self._parser.rest)
         if self._abort_sent and not self._abort_echoed:
             await self._protocol.read_line(talk)  # Z!0006: the script had ended before it heard
@@ -242,10 +245,22 @@ class ScriptRun:
     async def _abort(self) -> None:
         if self._started and not self._abort_sent:
             self._abort_sent = True
+            self._aborts = 1
+            self._abort_time = asyncio.get_running_loop().time()
             try:
                 await self._link.urgent(b"Z\n")
             except LinkError:
                 self._abort_sent = False  # the reading side meets the same fault, and reports it
+
+    async def _insist(self, since_abort_s: float) -> None:
+        """Abort again if it was not echoed: it may be lost. Raises `DeviceTimeout` if the script goes on for ever."""
+        if self._parser.ended:
+            return
+        if since_abort_s >= self._abort_s:
+            raise DeviceTimeout(f"the script did not end within {self._abort_s:g} s of the abort")
+        if not self._abort_echoed and since_abort_s >= self._aborts * self._protocol.reply_timeout_s:
+            self._aborts += 1
+            await self._link.urgent(b"Z\n")
 
     # --- the end -------------------------------------------------------------------------------------------------
 
