@@ -53,6 +53,7 @@ UNITS: Mapping[str, str] = {
     "s": "s",
     "hz": "Hz",
     "c": "C",
+    "f": "F",
     "ohm": "ohm",
     "pa": "Pa",
     "a_per_m2": "A/m**2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from bridge.client import Lab, Run
 from bridge.procedures.registry import PROCEDURES, Procedure
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
+from drivers.quantities import quantity
 
 from .lab_commands import add_broker_arguments, describe, lab_of
 from .output import print_fields, print_json
@@ -31,29 +33,39 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         for role, kind in procedure.roles.items():
             need = "needed if there are several" if kind.required else "optional"
             parser.add_argument(f"--{role}", metavar="DEVICE", help=f"which {kind.interface} ({need})")
-        for field in dataclasses.fields(procedure.parameters):
-            _add_parameter(parser, field)
+        for short, fields in _by_short_name(procedure).items():
+            _add_parameter(parser, short, fields)
         parser.set_defaults(function=run_experiment, procedure=procedure.name)
 
 
-def _add_parameter(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
-    short, unit = split_unit(field.name)
-    default = "" if field.default is None or field.default == "" else f" (default {field.default} {unit})"
+def _by_short_name(procedure: Procedure) -> dict[str, list[dataclasses.Field[Any]]]:
+    """Parameters by their names without the unit; some are the same quantity in two units (a charge, also by area)."""
+    fields: dict[str, list[dataclasses.Field[Any]]] = {}
+    for field in dataclasses.fields(procedure.parameters):
+        fields.setdefault(split_unit(field.name)[0], []).append(field)
+    return fields
+
+
+def _add_parameter(parser: argparse.ArgumentParser, short: str, fields: list[dataclasses.Field[Any]]) -> None:
+    units = " or ".join(unit for field in fields if (unit := split_unit(field.name)[1])).replace("**", "")
+    default = fields[0].default
+    said = "" if default is None or default == "" else f" (default {default} {units}".rstrip() + ")"
     parser.add_argument(
         f"--{short.replace('_', '-')}",
-        dest=f"parameter_{field.name}",
-        metavar=unit or "VALUE",
-        help=(field.metadata["help"] + default).replace("%", "%%"),
+        dest=f"parameter_{short}",
+        metavar=units or "VALUE",
+        help=(fields[0].metadata["help"] + said).replace("%", "%%"),
     )
 
 
 async def run_experiment(args: argparse.Namespace) -> int:
     procedure = PROCEDURES[args.procedure]
-    values = {
-        field.name: _value(text, field)
-        for field in dataclasses.fields(procedure.parameters)
-        if (text := getattr(args, f"parameter_{field.name}")) is not None
-    }
+    values: dict[str, Any] = {}
+    for short, fields in _by_short_name(procedure).items():
+        text = getattr(args, f"parameter_{short}")
+        if text is not None:
+            field = _fitting(text, fields)
+            values[field.name] = _value(text, field)
     procedure.parse(values)  # a wrong value is told before anything is asked of the daemon
     async with lab_of(args) as lab:
         devices = assign_roles(lab, procedure, {role: getattr(args, role) for role in procedure.roles})
@@ -68,6 +80,21 @@ async def run_experiment(args: argparse.Namespace) -> int:
     else:
         print_fields(result, indent="")
     return 0
+
+
+def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Field[Any]:
+    """The parameter whose unit the text has. Raises `InvalidValue` where that is not clear."""
+    if len(fields) == 1:
+        return fields[0]
+    fitting = []
+    for field in fields:
+        with contextlib.suppress(InvalidValue):
+            quantity(text, field.metadata["unit"])
+            fitting.append(field)
+    if len(fitting) != 1:
+        units = ", ".join(field.metadata["unit"] for field in fields)
+        raise InvalidValue(f"{split_unit(fields[0].name)[0]} is {text!r}; a quantity in one of {units} is accepted")
+    return fitting[0]
 
 
 def _value(text: str, field: dataclasses.Field[Any]) -> Any:

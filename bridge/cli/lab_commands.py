@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -112,13 +111,13 @@ async def run_monitor(args: argparse.Namespace) -> int:
 
 
 def describe(values: Mapping[str, Any]) -> str:
-    """Values as people say them: `3.61 V  1.02 pA`. What has no unit is said by its name."""
+    """Values as people say them: `voltage 3.61 V   current 1.02 pA   route cell`."""
     said = []
     for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            continue
         name, unit = split_unit(key)
-        if unit:
+        if isinstance(value, str) and not unit and not key.endswith("_ns"):
+            said.append(f"{name} {value}")
+        elif unit and not isinstance(value, bool) and isinstance(value, int | float):
             said.append(f"{name} {si(value, unit)}")
     return "   ".join(said)
 

@@ -165,6 +165,8 @@ class Runs:
             LOG.error("the run journal cannot be written: %s", error)
         run.publish_end()
         severity = {RunStatus.FINISHED: "info", RunStatus.ABORTED: "warning"}.get(run.status, "error")
+        if isinstance(run.error, Refused | InvalidValue):  # the person who asked is told; nothing is broken
+            severity = "warning"
         why = f": {run.error}" if run.error is not None else ""
         self._events.publish(
             "run",
