@@ -27,6 +27,7 @@ from ...errors import (
     InvalidValue,
     LinkError,
     Refused,
+    Unsupported,
     WrongDevice,
 )
 from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilities, option
@@ -179,7 +180,11 @@ class MethodScript(Potentiostat):
             bandwidth_hz=self.options.bandwidth_hz,
             commands=self._commands,
         )
-        ready = plan(technique, self._model, settings)
+        try:
+            ready = plan(technique, self._model, settings)
+        except (InvalidValue, Unsupported) as refusal:
+            refusal.annotate(device=self.name, operation=technique.name)
+            raise
         if self._run is not None:
             raise Busy("a run is under way", device=self.name, operation=technique.name)
         run = ScriptRun(self._link, self._protocol, self.clock, self._model, ready, self._load_apart)

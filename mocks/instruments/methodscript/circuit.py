@@ -49,9 +49,9 @@ class Circuit:
         """Open circuit with the voltmeter on it."""
         self._terminals.set_drive(self._timeline.now_ns, OpenDrive(connected=True))
 
-    def measure(self, duration_ns: int) -> tuple[Measured, Measured, bool]:
-        """Potential and current over the last `duration_ns`; and whether the instrument was at its limit."""
-        reading = self._terminals.measure(self._timeline.now_ns - duration_ns, duration_ns)
+    def measure(self, end_ns: int, duration_ns: int) -> tuple[Measured, Measured, bool]:
+        """Potential and current over the `duration_ns` before `end_ns`; and whether the instrument was at its limit."""
+        reading = self._terminals.measure(end_ns - duration_ns, duration_ns)
         lsb = self._model.voltage_lsb_v
         status = OVERLOAD if reading.compliance and self.mode == GALVANOSTAT else 0
         potential = Measured(round(reading.voltage_v / lsb) * lsb, status)

@@ -121,9 +121,9 @@ class Interpreter:
         elif name == "cell_off":
             self._cell(False)
         elif name == "timer_start":
-            self._timer_ns = self._timeline.now_ns
+            self._timer_ns = self._now_ns
         elif name == "timer_get":
-            memory.set_time(arguments[0], (self._timeline.now_ns - self._timer_ns) / _NS)
+            memory.set_time(arguments[0], (self._now_ns - self._timer_ns) / _NS)
         elif name == "pck_start":
             if self._packet is not None:
                 raise self._memory.fault(0x401B)
@@ -170,7 +170,7 @@ class Interpreter:
         if not self._circuit.cell_is_on:
             self._circuit.listen()
         await self._pass(duration)
-        potential, current, _ = self._circuit.measure(duration)
+        potential, current, _ = self._circuit.measure(self._timeline.now_ns, duration)
         measured = current if arguments[2] in ("ba", "db") else potential
         self._memory.store(arguments[1], arguments[2], measured)
         self._circuit.drive()
@@ -212,11 +212,16 @@ class Interpreter:
             aborted = True
         if scan is not None:
             await self._print("-")
+        self._loops.due_ns = None
         await self._print("*")
         if not self._circuit.cell_is_on:
             self._circuit.drive()
         if aborted:
             raise _Abort
+
+    @property
+    def _now_ns(self) -> int:
+        return self._timeline.now_ns if self._loops.due_ns is None else self._loops.due_ns
 
     # --- time and output -----------------------------------------------------------------------------------------
 

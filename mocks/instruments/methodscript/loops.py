@@ -32,6 +32,8 @@ class Loops:
         self._model, self._circuit, self._memory = model, circuit, memory
         self._timeline, self._pass = timeline, let_pass
         self.mains_hz = 0.0
+        #: when the point under way was due: the instrument's own timing is exact, however late its simulation is
+        self.due_ns: int | None = None
 
     def start(self, technique: str, node: Node) -> Points:
         circuit = self._circuit
@@ -64,8 +66,8 @@ class Loops:
         start = self._timeline.now_ns
         window = self._window(interval)
         for number in range(1, run // interval + 1):
-            await self._pass(start + number * interval - self._timeline.now_ns)
-            potential, current, at_limit = circuit.measure(window)
+            await self._wait_until(start + number * interval)
+            potential, current, at_limit = circuit.measure(start + number * interval, window)
             if technique == "ocp":
                 yield None, [(outputs[0], "ab", potential)]
             elif technique == "cp":
@@ -88,12 +90,14 @@ class Loops:
             raise self._memory.fault(0x4029)
         dwell = round(step / rate * _NS)
         scans = int(node.options.get("nscans", "1").rstrip("i"))
+        due = self._timeline.now_ns
         for scan in range(scans):
             for volts in path:
                 self._circuit.potential_v = volts
                 self._circuit.drive()
-                await self._pass(dwell)
-                _, current, at_limit = self._circuit.measure(self._window(dwell))
+                due += dwell
+                await self._wait_until(due)
+                _, current, at_limit = self._circuit.measure(due, self._window(dwell))
                 if at_limit:
                     raise self._memory.fault(0x0032)
                 point = [(outputs[0], "da", Measured(volts)), (outputs[1], "ba", current)]
@@ -112,9 +116,11 @@ class Loops:
             raise self._memory.fault(0x4204)
         self._circuit.potential_v = self.potential(node.arguments[7])
         self._circuit.drive()
+        due = self._timeline.now_ns
         for number in range(int(count)):
             frequency = first * (last / first) ** (number / (count - 1)) if count > 1 else first
-            await self._pass(round((0.05 + 3 / frequency) * _NS))
+            due += round((0.05 + 3 / frequency) * _NS)
+            await self._wait_until(due)
             z = self._circuit.impedance(frequency)
             ranged = self._circuit.ranged(amplitude / abs(z))
             yield (
@@ -125,6 +131,10 @@ class Loops:
                     (outputs[2], "cd", Measured(z.imag, ranged.status, ranged.range_index)),
                 ],
             )
+
+    async def _wait_until(self, due_ns: int) -> None:
+        await self._pass(due_ns - self._timeline.now_ns)
+        self.due_ns = due_ns
 
     def _window(self, interval_ns: int) -> int:
         """How long a conversion takes: whole mains periods where the filter is set and one fits."""
