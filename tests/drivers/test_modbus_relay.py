@@ -34,7 +34,7 @@ def options(**changed: Any) -> ModbusRelayOptions:
 
 
 @contextmanager
-def waiting(relay: ModbusRelay, timeout_s: float = 0.08) -> Iterator[None]:
+def waiting(relay: ModbusRelay, timeout_s: float = 0.04) -> Iterator[None]:
     """Short deadlines where an answer is known not to come; elsewhere a busy machine may take its time."""
     patient = relay.options.timeout_s
     object.__setattr__(relay.options, "timeout_s", timeout_s)

@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def waiting(timeout_s: float = 0.08) -> Iterator[None]:
+def waiting(timeout_s: float = 0.04) -> Iterator[None]:
     """Short deadlines where an answer is known not to come; elsewhere a busy machine may take its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pfeiffer_tpg, "_ANSWER_S", timeout_s)

@@ -43,8 +43,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def waiting() -> Iterator[None]:
     """Short deadlines where an answer is known not to come; elsewhere a busy machine may take its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remcon_protocol, "_ACKNOWLEDGE_S", 0.08)
-        patch.setattr(remcon_protocol, "_RESULT_S", 0.08)
+        patch.setattr(remcon_protocol, "_ACKNOWLEDGE_S", 0.04)
+        patch.setattr(remcon_protocol, "_RESULT_S", 0.04)
         yield
 
 
@@ -539,7 +539,7 @@ async def test_a_late_position_is_never_taken_for_a_new_one(fault: str, paramete
 _COMMAND_REPLY = 11
 
 
-@pytest.mark.parametrize("nth", [1, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+@pytest.mark.parametrize("nth", [1, 6, 8, 9, 10, 11, 12, 13])
 @pytest.mark.parametrize("fault", ["drop", "late", "duplicate", "corrupt"])
 async def test_a_move_is_never_sent_twice(fault: str, nth: int) -> None:
     """Whatever happens to one line of all that a move takes: it is proven or an error, and sent once at most."""
