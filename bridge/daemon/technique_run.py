@@ -59,23 +59,34 @@ def parse(values: Mapping[str, Any]) -> Technique:
 
 
 def parameters() -> list[dict[str, Any]]:
-    """For the list of procedures: every field of every technique."""
-    listed: list[dict[str, Any]] = [
-        {"name": "technique", "help": f"one of {', '.join(TECHNIQUES)}", "unit": "", "required": True, "default": None}
-    ]
+    """For the list of procedures: each field once, with the techniques that have it."""
+    users: dict[str, list[str]] = {}
+    fields: dict[str, dataclasses.Field[Any]] = {}
     for name, cls in TECHNIQUES.items():
         for field in dataclasses.fields(cls):
-            required = field.default is dataclasses.MISSING
-            listed.append(
-                {
-                    "name": field.name,
-                    "help": f"of {name}",
-                    "unit": split_unit(field.name)[1],
-                    "required": required,
-                    "default": None if required else field.default,
-                }
-            )
-    return listed
+            needed = " (required)" if field.default is dataclasses.MISSING else ""
+            users.setdefault(field.name, []).append(name + needed)
+            fields.setdefault(field.name, field)
+    choice = {
+        "name": "technique",
+        "help": f"one of {', '.join(TECHNIQUES)}",
+        "unit": "",
+        "required": True,
+        "default": None,
+    }
+    return [
+        choice,
+        *(
+            {
+                "name": name,
+                "help": f"of {', '.join(users[name])}",
+                "unit": split_unit(name)[1],
+                "required": False,
+                "default": None if field.default is dataclasses.MISSING else field.default,
+            }
+            for name, field in fields.items()
+        ),
+    ]
 
 
 async def run(context: Context, technique: Technique) -> dict[str, Any]:
