@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from bridge.analysis.formatting import si
-from drivers.errors import CellNotOff, InvalidValue, LinkError, PicobridgeError
+from drivers.errors import CellNotOff, InvalidValue, PicobridgeError
 from drivers.interfaces import Device, Feedthrough, Manipulator, Potentiostat
 from drivers.potentiostats.polling import to_the_end
 
@@ -75,12 +75,12 @@ async def source_off_afterwards(context: Context, potentiostat: Potentiostat) ->
     except BaseException as error:
         try:
             await to_the_end(potentiostat.cell_off())
-        except (CellNotOff, LinkError) as second:
+        except PicobridgeError as second:
             context.note(f"the source of {potentiostat.name} could not be proven off: {second}", error=second.to_dict())
-            if isinstance(error, PicobridgeError):
-                error.hint = f"The cell could not be proven off: disconnect it by hand. {error.hint}".strip()
-            else:
+            if not isinstance(error, PicobridgeError):
                 raise
+            if not isinstance(error, CellNotOff):  # which says so itself
+                error.hint = f"The cell could not be proven off: disconnect it by hand. {error.hint}".strip()
         raise
     await to_the_end(potentiostat.cell_off())
 

@@ -70,11 +70,14 @@ def _title(result: Mapping[str, Any]) -> str:
 def _curves(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> list[_Curve]:
     """Steps out of the run's blocks, by the start times that the result names. Raises `InvalidValue` if none fits."""
     steps = [(cycle["cycle"], step) for cycle in result["cycles"] for step in cycle["steps"]]
-    usable = [block for block in blocks if is_time_series(block) and len(block)]
+    by_start: dict[int, list[SampleBlock]] = {}
+    for block in blocks:
+        if is_time_series(block) and len(block):
+            by_start.setdefault(block.start_time_ns, []).append(block)
     curves: list[_Curve] = []
     origin = min((step["start_time_ns"] for _, step in steps), default=0)
     for number, step in steps:
-        own = [block for block in usable if block.start_time_ns == step["start_time_ns"]]
+        own = by_start.get(step["start_time_ns"], [])
         if not own:
             continue
         time, voltage, current = (

@@ -65,9 +65,9 @@ def _noise_rows(r: Mapping[str, Any]) -> Rows:
     ]
     if r["criterion"] != "seed" and r["std_a"] is not None:
         met = abs(r["mean_a"] - r["set_current_a"]) <= r["tolerance_a"] and r["std_a"] <= r["tolerance_a"]
-        words = "is met" if met else "is not met"
+        words = "met" if met else "not met"
         rows.append(
-            ("Wording of the method's paper", f"mean and s within the tolerance: {words}; the rule here is stricter")
+            ("Wording of the method's paper", f"mean and s within the tolerance: {words} (the rule here is stricter)")
         )
     return rows
 
