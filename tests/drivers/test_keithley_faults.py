@@ -9,7 +9,7 @@ import pytest
 
 from drivers.errors import CellNotOff, DeviceError, DeviceLost, LinkError, PicobridgeError, ProtocolError, WrongDevice
 from drivers.potentiostats.keithley24xx import Keithley24xx, Keithley24xxOptions
-from drivers.samples import SampleBlock
+from drivers.samples import Flag, SampleBlock
 from drivers.techniques import Galvanostatic
 from mocks.instruments.keithley24xx import Keithley24xxMock
 from mocks.wires import Served, serve
@@ -19,8 +19,8 @@ from mocks.world import World
 from .keithley_bench import Bench, bench
 
 RUN = Galvanostatic(current_a=1e-9, duration_s=1.0, interval_s=0.1)
-#: replies of a run: about 40 to its settings, then the readings
-IN_SETTINGS, IN_READINGS = 12, 52
+#: which reply of a run is hit: one to its settings, one of the readings, the first of the proof that the output is off
+IN_SETTINGS, IN_READINGS, IN_OFF = 12, 43, 50
 
 FAULTS: dict[str, Callable[[Faults, int], object]] = {
     "split": lambda faults, nth: faults.split(nth=nth, times=1),
@@ -54,6 +54,15 @@ def rows(blocks: list[SampleBlock]) -> list[tuple[float, ...]]:
     return [row for block in blocks for row in zip(*(block[name].tolist() for name in names), strict=True)]
 
 
+async def test_the_faults_hit_what_they_are_meant_to_hit() -> None:
+    async with bench(nplc=0.5) as b:
+        before = len(b.mock.record)
+        await outcome(b)
+        queries = [command for command in b.mock.record[before:] if command.endswith("?")]
+        hit = [queries[nth - 1] for nth in (IN_SETTINGS, IN_READINGS, IN_OFF)]
+        assert hit == [":SYST:ERR?", ":READ?", ":OUTP?"]
+
+
 _expected: dict[str, list[tuple[float, ...]]] = {}
 
 
@@ -64,7 +73,9 @@ async def expected_rows() -> list[tuple[float, ...]]:
     return _expected["rows"]
 
 
-@pytest.mark.parametrize(("wire", "nth"), [("tcp", IN_SETTINGS), ("tcp", IN_READINGS), ("pty", IN_READINGS)])
+@pytest.mark.parametrize(
+    ("wire", "nth"), [("tcp", IN_SETTINGS), ("tcp", IN_READINGS), ("tcp", IN_OFF), ("pty", IN_READINGS)]
+)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, fault: str, nth: int) -> None:
     expected = await expected_rows()
@@ -90,6 +101,21 @@ async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, faul
         assert b.mock.cell_is_open
 
 
+async def test_one_lost_reading_leaves_a_gap_and_two_end_the_run() -> None:
+    async with bench(timeout=0.1, nplc=0.5) as b:
+        b.served.faults.drop(nth=IN_READINGS)
+        block = await b.smu.collect(RUN)
+        gaps = (block["flags"] & Flag.GAP) != 0
+        assert (gaps.sum(), gaps[0]) == (1, False)
+        b.served.faults.clear()
+        # the reading; then the answers to the test of the wire and to the error query pass; then the reading again
+        b.served.faults.drop(nth=IN_READINGS)
+        b.served.faults.drop(nth=IN_READINGS + 2)
+        with pytest.raises(LinkError):
+            await b.smu.collect(RUN)
+        assert b.mock.cell_is_open
+
+
 async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
     async with bench(timeout=0.15) as b:
         b.served.faults.late()
@@ -97,6 +123,36 @@ async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
             await b.smu.identify()
         assert (await b.smu.identify()).model == "6430"
         assert b.smu.transport.is_open
+
+
+async def test_an_old_number_does_not_prove_the_wire_in_step() -> None:
+    async with bench(timeout=0.1) as b:
+        b.served.faults.drop()
+        with pytest.raises(LinkError):
+            await b.smu.identify()
+        b.served.faults.late()  # the first test of the wire is answered when the second one has begun
+        assert (await b.smu.identify()).model == "6430"
+
+
+async def test_a_reading_that_comes_twice_is_taken_once() -> None:
+    expected = await expected_rows()
+    async with bench(nplc=0.5) as b:
+        sent: list[bytes] = []
+        send, receive = b.mock.send, b.mock.receive
+        b.mock.send = lambda data: (sent.append(data), send(data))[1]  # type: ignore[func-returns-value, method-assign]
+
+        def echoing(data: bytes) -> None:
+            if data == b":READ?\n" and b.mock.record.count(":READ?") == 6:
+                send(sent[-1])
+            receive(data)
+
+        b.mock.receive = echoing  # type: ignore[method-assign]
+        block = await b.smu.collect(RUN)
+        assert not (block["flags"] & Flag.HOST_TIME).any()
+        times = [row[0] for row in rows([block])]
+        assert len(set(times)) == len(times)
+        at = {row[0]: row for row in expected}
+        assert all(at.get(row[0], row) == row for row in rows([block]))
 
 
 async def test_noise_that_nobody_asked_for_is_no_answer() -> None:

@@ -12,7 +12,7 @@ from drivers.potentiostats.keithley24xx import Keithley24xxOptions
 from drivers.potentiostats.keithley24xx.dialect import exact
 from drivers.potentiostats.keithley24xx.models import MODELS, model_of
 from drivers.potentiostats.keithley24xx.plan import plan, staircase
-from drivers.potentiostats.keithley24xx.readings import DeviceTime, error_of, reading_2400, reading_2450
+from drivers.potentiostats.keithley24xx.readings import DeviceTime, Form, error_of, reading_2400, reading_2450
 from drivers.potentiostats.keithley24xx.run import whole_periods
 from drivers.potentiostats.keithley24xx.session import identity_of
 from drivers.registry import parse_options
@@ -75,6 +75,15 @@ def test_a_programmed_value_is_not_passed_off_as_a_measured_one() -> None:
 def test_a_broken_reading_is_refused(line: str) -> None:
     with pytest.raises(ProtocolError):
         reading_2400(line)
+
+
+def test_a_number_that_lost_its_first_characters_is_not_taken_for_another() -> None:
+    form = Form(signed=True)
+    form.check(["3.6", "1e-12"])
+    form.check(["+3.612345E+00", "-1.234567E-12"])
+    for broken in ("612345E+00", ".612345E+00", "3.612345E+00", "+3.612345E+0", "3.6"):
+        with pytest.raises(ProtocolError, match="not whole"):
+            form.check([broken, "-1.234567E-12"])
 
 
 def test_a_2450_reads_its_source_back() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .dialect import Dialect, exact, measured_of, source_of, terminals
 from .options import Keithley24xxOptions
 from .plan import Plan
-from .readings import RawReading, reading_2400
+from .readings import Form, RawReading, fields, reading_2400
 
 
 class Dialect2400(Dialect):
@@ -13,6 +13,9 @@ class Dialect2400(Dialect):
     wraps_at_s = 100_000.0
     off = (":OUTP:SMOD HIMP", ":OUTP OFF")
     off_proof = ((":OUTP?", ("0", "OFF")), (":OUTP:SMOD?", ("HIMP",)))
+
+    def __init__(self) -> None:
+        self._form = Form(signed=True)
 
     def tidy(self, plan: Plan, options: Keithley24xxOptions) -> list[str]:
         source = source_of(plan)
@@ -71,4 +74,5 @@ class Dialect2400(Dialect):
         return ":READ?"
 
     def parse(self, line: str, plan: Plan) -> RawReading:
+        self._form.check(fields(line, 5))
         return reading_2400(line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .dialect import Dialect, exact, measured_of, source_of, terminals
 from .options import Keithley24xxOptions
 from .plan import Plan
-from .readings import RawReading, reading_2450
+from .readings import Form, RawReading, fields, reading_2450
 
 
 class Dialect2450(Dialect):
@@ -17,6 +17,9 @@ class Dialect2450(Dialect):
     wraps_at_s = None
     off = (":OUTP:CURR:SMOD HIMP", ":OUTP:VOLT:SMOD HIMP", ":OUTP OFF")
     off_proof = ((":OUTP?", ("0", "OFF")), (":OUTP:CURR:SMOD?", ("HIMP",)), (":OUTP:VOLT:SMOD?", ("HIMP",)))
+
+    def __init__(self) -> None:
+        self._form = Form(signed=False)
 
     def tidy(self, plan: Plan, options: Keithley24xxOptions) -> list[str]:
         source, measured = source_of(plan), measured_of(plan)
@@ -64,6 +67,8 @@ class Dialect2450(Dialect):
         return ':READ? "defbuffer1", READ, REL, SOUR, SOURSTAT, STAT'
 
     def parse(self, line: str, plan: Plan) -> RawReading:
+        items = fields(line, 5)
+        self._form.check([items[0], items[2]])
         return reading_2450(line, current_is_sourced=plan.sources_current)
 
     @staticmethod

@@ -148,6 +148,8 @@ class Keithley24xx(Potentiostat):
     async def _run(self, run: Run) -> AsyncGenerator[SampleBlock, None]:
         if self._running:
             raise Busy("a run is under way", device=self.name, operation=run.name, hint="Stop it first.")
+        if not self.transport.is_open:
+            raise DeviceLost("not connected", device=self.name, operation=run.name)
         self._running = True
         self._stop.clear()
         try:
@@ -157,6 +159,7 @@ class Keithley24xx(Potentiostat):
                 self._energised = True
                 await run.switch_on()
             except Stopped:
+                await self.cell_off()
                 yield empty_block(EndReason.STOPPED, self.clock.time_ns())
                 return
             self._last_range = run.plan.current_range or self._last_range
@@ -172,38 +175,12 @@ class Keithley24xx(Potentiostat):
             async with aclosing(samples):
                 async for block in samples:
                     yield block
-        except DeviceTimeout as error:
-            raise await self._reason(error, run) from error
         finally:
             try:
                 if self._energised:
                     await to_the_end(self.cell_off())
             finally:
                 self._running = False
-
-    async def _reason(self, timeout: DeviceTimeout, run: Run) -> PicobridgeError:
-        """A query that the instrument refuses has no answer: its error queue says why. The cell is off by now."""
-        try:
-            async with self._session.transaction(run.name) as talk:
-                errors = await talk.errors()
-        except LinkError:
-            return timeout
-        if not errors:
-            return timeout
-        code, text = errors[0]
-        hint = ""
-        if code == 803:
-            hint = (
-                "Its output was off although it had been switched on: a power cut, the output-enable line or the "
-                "interlock. Let it start with high impedance after a power cut: *SAV 0, then :SYST:POS SAV0."
-            )
-        return DeviceError(
-            f"error {code:+d}, {text!r}, instead of a reading",
-            device=self.name,
-            operation=run.name,
-            code=code,
-            hint=hint,
-        )
 
     async def stop(self) -> None:
         self._stop.set()

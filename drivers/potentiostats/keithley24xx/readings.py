@@ -108,6 +108,27 @@ def reading_2450(line: str, *, current_is_sourced: bool) -> RawReading:
     return RawReading(number(stamp), voltage, current, flags, bool(source_status & OUTPUT_ON))
 
 
+class Form:
+    """How an instrument writes its numbers: always as `+3.612345E+00` (2400), without the plus on the 2450.
+
+    A number that has lost its first characters on the way is still a number, only another one. So once an instrument
+    has written in full form it is held to it; one that never does (a work-alike, a simulator) is not.
+    """
+
+    _FULL = re.compile(r"[+-]?\d\.\d{6}E[+-]\d\d")
+
+    def __init__(self, *, signed: bool) -> None:
+        self._signed = signed
+        self._seen = False
+
+    def check(self, numbers: list[str]) -> None:
+        """Raises `ProtocolError`."""
+        full = all(self._FULL.fullmatch(text) and (text[0] in "+-" or not self._signed) for text in numbers)
+        if self._seen and not full:
+            raise ProtocolError(f"a reading that is not whole: {', '.join(numbers)}")
+        self._seen = self._seen or full
+
+
 _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"?([^";]*)')
 
 
