@@ -1,244 +1,290 @@
-"""Request and reply kept in pairs over any transport.
-
-All exchanges with a device go through `Link.transaction`, one at a time. If one fails in any way but by the device's
-own well-formed answer (time-out, short or broken frame, cancellation), the link is dirty: before the next transaction
-it is drained until quiet, and the driver's `synchronise` must prove with a harmless query that request and reply are
-paired again. So a late reply can never be taken for the answer to a later question. Nothing is ever sent twice by this
-class.
-"""
+"""One technique on the instrument: set up, energise without a kick, read at the pace asked for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import logging
+import math
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-from ..errors import (
-    DeviceError,
-    DeviceLost,
-    DeviceTimeout,
-    InvalidValue,
-    LinkError,
-    OutOfSync,
-    PicobridgeError,
-    ProtocolError,
-    Unsupported,
-    WrongDevice,
-)
-from .base import Transport
+from ...clock import Clock
+from ...errors import DeviceError, DeviceTimeout, LinkError, ProtocolError
+from ...samples import Flag
+from ...techniques import CyclicVoltammetry, Galvanostatic
+from ..limits import LimitWatch
+from ..polling import Reading, crossed
+from .dialect import Dialect
+from .models import Model
+from .options import Keithley24xxOptions
+from .plan import INTEGRATION_S, Plan, staircase
+from .readings import DeviceTime, RawReading, number
+from .session import Session, Stopped, Talk
 
-#: Errors that say that nothing was sent: the pairing still holds if that is true.
-_UNSENT = (InvalidValue, Unsupported)
+log = logging.getLogger(__name__)
 
-
-class Conversation:
-    """The bytes of one transaction. Remembers what went out and came in, for the errors."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.sent = b""
-        self.received = b""
-
-    async def send(self, data: bytes, timeout_s: float = 2.0) -> None:
-        """Raises `DeviceLost`, `DeviceTimeout`."""
-        self.sent = data
-        self.received = b""
-        await self._link.transport.write(data, timeout_s)
-
-    async def read_until(self, terminator: bytes, timeout_s: float, limit: int = 1 << 20) -> bytes:
-        """One frame without its terminator. `timeout_s` bounds the whole frame.
-
-        Raises `DeviceTimeout`, `DeviceLost`, and `ProtocolError` if `limit` bytes pass without a terminator.
-        """
-        buffer = self._link.buffer
-        deadline = _Deadline(timeout_s)
-        searched = 0
-        while (end := buffer.find(terminator, searched)) < 0:
-            searched = max(0, len(buffer) - len(terminator) + 1)
-            if len(buffer) > limit:
-                raise ProtocolError(f"{len(buffer)} bytes without the end of a line", received=bytes(buffer[:64]))
-            await self._fill(deadline)
-        frame = bytes(buffer[:end])
-        del buffer[: end + len(terminator)]
-        self.received += frame + terminator
-        return frame
-
-    async def read_exactly(self, count: int, timeout_s: float) -> bytes:
-        """`count` bytes. Raises `DeviceTimeout` (saying how many came), `DeviceLost`."""
-        buffer = self._link.buffer
-        deadline = _Deadline(timeout_s)
-        while len(buffer) < count:
-            await self._fill(deadline)
-        data = bytes(buffer[:count])
-        del buffer[:count]
-        self.received += data
-        return data
-
-    async def read_some(self, timeout_s: float) -> bytes:
-        """Everything that has arrived, at least one byte (on a packet wire: one packet)."""
-        buffer = self._link.buffer
-        if not buffer:
-            await self._fill(_Deadline(timeout_s))
-        data = bytes(buffer)
-        buffer.clear()
-        self.received = data
-        return data
-
-    def unread(self, data: bytes) -> None:
-        """Put back what was read too far; the next read sees it first."""
-        self._link.buffer[:0] = data
-
-    async def drain(self, quiet_s: float) -> bytes:
-        """Discard everything until the wire has been quiet for `quiet_s`."""
-        discarded = bytes(self._link.buffer)
-        self._link.buffer.clear()
-        return discarded + await self._link.transport.drain(quiet_s)
-
-    async def _fill(self, deadline: _Deadline) -> None:
-        try:
-            self._link.buffer.extend(await self._link.transport.read(deadline.remaining()))
-        except DeviceTimeout as error:
-            self.received += bytes(self._link.buffer)
-            if self._link.buffer:
-                error.message += f", only {len(self._link.buffer)} bytes of it"
-            raise
+#: The output relay takes about 15 ms (2400 manual 13-9).
+_RELAY_S = 0.02
+_NPLC_MIN, _NPLC_MAX = 0.01, 10.0
+#: One reading is up to three conversions (signal and two zeros) of each of two quantities, and a change of range.
+_CONVERSIONS = 8
+_TUNINGS = 4
+#: What a conversation out of step leaves in the error queue ("Query INTERRUPTED" and its kin): 2400 manual B-8.
+_QUERY_ERRORS = range(-499, -399)
+_OUTPUT_IS_OFF = 803
 
 
-class Link:
-    """One device's conversation partner. `name` is the device's, for errors.
+class Run:
+    """Used once, in the order `configure`, `switch_on`, then `wait` and `read_one` by `poll`.
 
-    `synchronise` gets a conversation on a drained link and must return only if a query of its own was answered as it
-    should; it raises otherwise. `quiet_s` is how long silence must last to count as drained. `speaks_when_spoken_to`
-    says that the device never sends unasked, so that whatever lies there before a question, or follows the proof of
-    synchronisation, is a stray reply.
+    A current source goes on at 0 A, a voltage source at its first potential: at 0 V it would short a charged cell.
+    Time zero is the instrument's own stamp of the last reading before the first level. The host paces: it waits until
+    a reading that takes as long as the last one did would end when it is due, so that an instrument that measures more
+    slowly than expected is only late, never out of step. All but `read_one` raise `Stopped` if `stop` was set.
     """
-
-    ATTEMPTS = 3
 
     def __init__(
         self,
-        transport: Transport,
-        synchronise: Callable[[Conversation], Awaitable[None]],
         *,
-        name: str,
-        quiet_s: float = 0.1,
-        speaks_when_spoken_to: bool = False,
+        session: Session,
+        dialect: Dialect,
+        plan: Plan,
+        options: Keithley24xxOptions,
+        model: Model,
+        mains_hz: float,
+        clock: Clock,
+        stop: asyncio.Event,
     ) -> None:
-        self.transport = transport
-        self.name = name
-        self.buffer = bytearray()
-        self.dirty = True
-        self._synchronise = synchronise
-        self._quiet_s = quiet_s
-        self._speaks_when_spoken_to = speaks_when_spoken_to
-        self._was_in_step = False
-        self._lock = asyncio.Lock()
+        self.plan = plan
+        self.name = plan.technique.name
+        self.start_time_ns = 0
+        self._session = session
+        self._dialect = dialect
+        self._options = options
+        self._model = model
+        self._mains_hz = mains_hz
+        self._clock = clock
+        self._stop = stop
+        self._notes = list(plan.notes)
+        self._nplc = options.nplc or whole_periods(min(INTEGRATION_S, plan.interval_s) * mains_hz)
+        self._sweep = staircase(plan.technique) if isinstance(plan.technique, CyclicVoltammetry) else None
+        self._over = False
+        self._time = DeviceTime(dialect.wraps_at_s)
+        self._ready: Reading | None = None
+        self._output_was_on = False
+        self._last: RawReading | None = None
+        self._stamps_move = False
+        self._zero_s = 0.0
+        self._due_s = plan.interval_s
+        self._reading_takes_s = 0.0
 
     @property
-    def busy(self) -> bool:
-        """Whether a transaction is under way."""
-        return self._lock.locked()
+    def attributes(self) -> dict[str, Any]:
+        """What does not change within the run, as JSON values."""
+        plan = self.plan
+        return {
+            "technique": self.name,
+            "model": self._model.name,
+            "command_set": self._dialect.name,
+            "source": "current" if plan.sources_current else "voltage",
+            "source_range": plan.source_range,
+            "current_range_a": plan.current_range.full_scale_a if plan.current_range else None,
+            "compliance_v" if plan.sources_current else "compliance_a": plan.limit,
+            "interval_s": plan.interval_s,
+            "integration_s": self._nplc / self._mains_hz,
+            "nplc": self._nplc,
+            "mains_hz": self._mains_hz,
+            "notes": list(self._notes),
+        }
 
-    async def open(self) -> None:
-        """Open the wire and prove that the device answers in step; if it does not, the wire is closed again."""
-        await self.transport.open()
-        self._was_in_step = False
-        self.buffer.clear()
-        self.dirty = True
-        try:
-            async with self.transaction("synchronise"):
-                pass
-        except BaseException:
-            await self.transport.close()
-            raise
+    async def configure(self) -> None:
+        """Everything but the level, with the output off. Raises `DeviceError` for a setting that was not taken."""
+        plan, dialect = self.plan, self._dialect
+        async with self._transaction() as talk:
+            for code, text in await talk.errors():
+                log.warning("%s: error %+d, %s, was waiting in the instrument", self._session.link.name, code, text)
+            for refusal in await talk.offer(dialect.tidy(plan, self._options)):
+                self._notes.append(
+                    f"refused by the instrument, so that a setting of its front panel may hold: {refusal}"
+                )
+            await talk.accept(dialect.configure(plan, self._options))
+            present = number(await talk.ask(dialect.limit_query(plan)))
+            await talk.accept(dialect.limit_and_range(plan, plan.limit_first, present))
+            await talk.accept(dialect.integration(plan, self._nplc))
+            await self._set_level(talk, plan.first_level)
+            await self._check_limit(talk, plan.limit_first)
+            await self._check_source_range(talk)
 
-    async def close(self) -> None:
-        await self.transport.close()
+    async def switch_on(self) -> None:
+        """Output on, settled, first level applied, time zero taken."""
+        plan, dialect = self.plan, self._dialect
+        async with self._transaction() as talk:
+            await talk.accept([":OUTP ON"])
+            if not (answer := await talk.ask(":OUTP?")).upper().startswith(("1", "ON")):
+                raise DeviceError(f"the output does not go on: :OUTP? says {answer!r}")
+        await self._clock.sleep(_RELAY_S + plan.settling_s)
+        raw = await self._tuned()
+        at_rest = Reading(0.0, raw.voltage_v, raw.current_a, raw.flags | Flag.SETTLING)
+        if not plan.sources_current:
+            self._ready = at_rest
+        elif isinstance(plan.technique, Galvanostatic) and crossed(LimitWatch(plan.technique), at_rest) is not None:
+            # outside the window before anything has flowed: this one sample says so and ends the run
+            self._ready = at_rest
+            self._start_time(raw)
+            return
+        elif plan.limit < plan.limit_first:
+            async with self._transaction() as talk:
+                await talk.accept([dialect.limit(plan, plan.limit)])
+                await self._check_limit(talk, plan.limit)
+            raw = await self._read()
+        self._start_time(raw)
+        if isinstance(plan.technique, Galvanostatic):
+            async with self._transaction() as talk:
+                await self._set_level(talk, plan.technique.current_a)
 
-    @asynccontextmanager
-    async def transaction(self, operation: str) -> AsyncIterator[Conversation]:
-        """The wire for oneself, in step. Errors leave it annotated with device, operation, bytes sent and received."""
-        async with self._lock:
-            conversation = Conversation(self)
-            try:
-                if self._speaks_when_spoken_to and not self.dirty:
-                    self.dirty = await self._unasked(0.0)
-                if self.dirty:
-                    await self._resynchronise(operation)
-                self.dirty = True
-                try:
-                    yield conversation
-                except DeviceError:
-                    # raised after a complete, well-formed reply
-                    self.dirty = False
-                    raise
-                except _UNSENT:
-                    self.dirty = bool(conversation.sent)
-                    raise
-                self.dirty = False
-            except PicobridgeError as error:
-                self._annotate(error, operation, conversation)
-                raise
-
-    async def _unasked(self, quiet_s: float) -> bool:
-        """Whether something has arrived, or arrives within `quiet_s`, that nobody asked for; line ends do not count."""
-        stray = bytes(self.buffer)
-        self.buffer.clear()
-        stray += await self.transport.leftovers()
-        if quiet_s and not stray.strip(b"\r\n"):
-            stray += await self.transport.drain(quiet_s)
-        return bool(stray.strip(b"\r\n"))
-
-    async def urgent(self, data: bytes) -> None:
-        """Send without waiting for the transaction under way: only for what the device accepts in the middle of one."""
-        try:
-            await self.transport.write(data)
-        except PicobridgeError as error:
-            error.annotate(device=self.name, operation="urgent", sent=data)
-            raise
-
-    def _annotate(self, error: PicobridgeError, operation: str, conversation: Conversation) -> None:
-        error.annotate(device=self.name, operation=operation, sent=conversation.sent, received=conversation.received)
-
-    async def _resynchronise(self, operation: str) -> None:
-        failure: PicobridgeError | None = None
-        for _ in range(self.ATTEMPTS):
-            conversation = Conversation(self)
-            await conversation.drain(self._quiet_s)
-            try:
-                await self._synchronise(conversation)
-                # a late reply that looked like the proof is followed by the true one; before the first proof of all
-                # nothing was asked that could be answered late
-                quiet_s = self._quiet_s if self._was_in_step else 0.0
-                if self._speaks_when_spoken_to and await self._unasked(quiet_s):
-                    raise ProtocolError("more came than was asked for")
-            except DeviceLost:
-                raise
-            except (LinkError, DeviceError) as error:
-                # an error of the device's own may be its opinion of half a command sent before
-                failure = error
-                self._annotate(error, operation, conversation)
-            else:
-                self.dirty = False
-                self._was_in_step = True
+    async def wait(self) -> None:
+        """To the next level of a sweep, then until the next reading must begin."""
+        if self._ready is not None:
+            return
+        if self._sweep is not None:
+            level = next(self._sweep, None)
+            if level is None:
+                self._over = True
                 return
-        assert failure is not None
-        if isinstance(failure, DeviceTimeout | WrongDevice):
-            raise failure
-        raise OutOfSync(
-            f"request and reply could not be paired again: {failure.message}",
-            sent=failure.sent,
-            received=failure.received,
-            hint="" if self._was_in_step else self.transport.mismatch_hint,
-        ) from failure
+            async with self._transaction() as talk:
+                await talk.accept([self._dialect.level(self.plan, level)])
+        delay_s = self._due_s - self._reading_takes_s - (self._clock.monotonic() - self._zero_s)
+        if delay_s > 0:
+            await self._clock.sleep(delay_s)
+
+    async def read_one(self) -> Reading | None:
+        """The next sample; None when the sweep is over or the run was stopped."""
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            return ready
+        if self._over:
+            return None
+        gap = Flag.NONE
+        try:
+            try:
+                raw = await self._read()
+            except (DeviceTimeout, ProtocolError) as failure:
+                raw, gap = await self._read_again(failure), Flag.GAP
+        except Stopped:
+            return None
+        now_s = self._clock.monotonic()
+        elapsed_s, flags = self._time.elapsed(raw.stamp_s, now_s)
+        flags |= raw.flags | gap
+        if elapsed_s < self.plan.settling_s:
+            flags |= Flag.SETTLING
+        if now_s - self._zero_s > self._due_s + 0.5 * self.plan.interval_s:
+            flags |= Flag.TIMING
+            self._due_s = now_s - self._zero_s
+        self._due_s += self.plan.interval_s
+        return Reading(elapsed_s, raw.voltage_v, raw.current_a, flags)
+
+    def _transaction(self) -> AbstractAsyncContextManager[Talk]:
+        return self._session.transaction(self.name, unless=self._stop)
+
+    def _start_time(self, raw: RawReading) -> None:
+        self._zero_s = self._clock.monotonic()
+        self.start_time_ns = self._clock.time_ns()
+        self._time.start(raw.stamp_s, self._zero_s)
+
+    async def _tuned(self) -> RawReading:
+        """A reading that takes no longer than the interval, by integrating less if need be."""
+        raw = await self._read()
+        if self._options.nplc is not None:
+            return raw
+        for _ in range(_TUNINGS):
+            too_slow = self._reading_takes_s > 1.02 * self.plan.interval_s
+            if not too_slow or self._nplc <= _NPLC_MIN:
+                break
+            self._nplc = whole_periods(self._nplc * 0.9 * self.plan.interval_s / self._reading_takes_s)
+            async with self._transaction() as talk:
+                await talk.accept(self._dialect.integration(self.plan, self._nplc))
+            raw = await self._read()
+        integration_s = self._nplc / self._mains_hz
+        if integration_s < INTEGRATION_S * (1 - 1e-9):
+            cycles = "" if self._nplc >= 1 else ", less than a mains period: mains pick-up is not averaged out"
+            self._notes.append(
+                f"integration {integration_s:g} s instead of {INTEGRATION_S:g} s, for the interval of "
+                f"{self.plan.interval_s:g} s{cycles}"
+            )
+        return raw
+
+    async def _read(self) -> RawReading:
+        raw = await self._ask_reading()
+        if self._last is not None:
+            self._stamps_move = self._stamps_move or raw.stamp_s != self._last.stamp_s
+            if raw == self._last and self._stamps_move:
+                # the same to the last digit of the time: an answer that came twice, so the wire is out of step
+                self._session.link.dirty = True
+                raw = await self._ask_reading()
+        self._last = raw
+        return raw
+
+    async def _read_again(self, failure: LinkError) -> RawReading:
+        """Once, after a reading that was lost or broken: to ask moves and energises nothing. But a query that the
+        instrument refuses has no answer either, and then its error queue says why."""
+        async with self._transaction() as talk:
+            errors = [(code, text) for code, text in await talk.errors() if code not in _QUERY_ERRORS]
+        if errors:
+            code, text = errors[0]
+            hint = ""
+            if code == _OUTPUT_IS_OFF:
+                hint = (
+                    "Its output was off although it had been switched on: a power cut, the output-enable line or the "
+                    "interlock. Let it start with high impedance after a power cut: *SAV 0, then :SYST:POS SAV0."
+                )
+            raise DeviceError(f"error {code:+d}, {text!r}, instead of a reading", code=code, hint=hint) from failure
+        log.warning("%s: a reading was lost: %s", self._session.link.name, failure)
+        return await self._read()
+
+    async def _ask_reading(self) -> RawReading:
+        async with self._transaction() as talk:
+            begun_s = self._clock.monotonic()
+            line = await talk.ask(self._dialect.read_query(), extra_s=_CONVERSIONS * self._nplc / self._mains_hz)
+            raw = self._dialect.parse(line, self.plan)
+            if raw.output_on is False and self._output_was_on:
+                raise DeviceError(
+                    "the output is off although nobody here switched it off: the instrument was restarted, or its "
+                    "interlock or over-temperature protection acted",
+                    hint="Look at its front panel and its power supply; start the run again.",
+                )
+        self._output_was_on = self._output_was_on or bool(raw.output_on)
+        self._reading_takes_s = self._clock.monotonic() - begun_s
+        return raw
+
+    async def _set_level(self, talk: Talk, level: float) -> None:
+        """Set, and read back: a set point that was rounded away must not look like one that flows."""
+        plan = self.plan
+        await talk.accept([self._dialect.level(plan, level)])
+        found = number(await talk.ask(self._dialect.level_query(plan)))
+        if abs(found - level) > max(plan.source_step, 1e-4 * abs(level)):
+            unit = "A" if plan.sources_current else "V"
+            raise DeviceError(f"the level was set to {level:g} {unit} and reads back as {found:g} {unit}")
+
+    async def _check_limit(self, talk: Talk, limit: float) -> None:
+        found = number(await talk.ask(self._dialect.limit_query(self.plan)))
+        if abs(found - limit) > 0.01 * limit:
+            unit = "V" if self.plan.sources_current else "A"
+            raise DeviceError(f"the compliance was set to {limit:g} {unit} and reads back as {found:g} {unit}")
+
+    async def _check_source_range(self, talk: Talk) -> None:
+        """The answer is the full scale, on some with the 5 % that the range goes beyond it."""
+        plan = self.plan
+        found = number(await talk.ask(self._dialect.source_range_query(plan)))
+        if not 0.99 <= found / plan.source_range <= 1.11:
+            unit = "A" if plan.sources_current else "V"
+            raise DeviceError(
+                f"the source range was set to {plan.source_range:g} {unit} and reads back as {found:g} {unit}",
+                hint="Is the remote preamplifier connected?" if self._model.name == "6430" else "",
+            )
 
 
-class _Deadline:
-    """Real time, whatever clock the driver waits by: a dead simulator must time out too."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + timeout_s
-
-    def remaining(self) -> float:
-        return max(0.0, self._end - self._loop.time())
+def whole_periods(periods: float) -> float:
+    """As many mains periods as fit, whole ones where at least one does, within what the instruments take."""
+    if periods >= 1:
+        periods = math.floor(periods + 1e-9)
+    return float(min(max(periods, _NPLC_MIN), _NPLC_MAX))
