@@ -104,9 +104,11 @@ async def run_discover(args: argparse.Namespace) -> int:
         print(f"{find.address}  {find.description}")
         print(f"  drivers that could fit: {', '.join(find.drivers) or 'none known by its USB id'}")
     print("\n# a configuration to start from: keep what is yours, then `picobridge check lab.toml`")
-    for number, find in enumerate(finds, 1):
-        driver = find.drivers[0] if len(find.drivers) == 1 else f"one of: {' '.join(find.drivers)}"
-        print(f'[devices.device-{number}]\ndriver = "{driver}"\naddress = "{find.address}"\n')
+    for number, find in enumerate((find for find in finds if find.drivers), 1):
+        certain = len(find.drivers) == 1
+        choice = "" if certain else f"  # one of: {', '.join(find.drivers)}"
+        print(f'[devices.device-{number}]\ndriver = "{find.drivers[0] if certain else ""}"{choice}')
+        print(f'address = "{find.address}"\n')
     return 0
 
 

@@ -115,7 +115,7 @@ def describe(values: Mapping[str, Any]) -> str:
     said = []
     for key, value in values.items():
         name, unit = split_unit(key)
-        if isinstance(value, str) and not unit and not key.endswith("_ns"):
+        if isinstance(value, str) and not unit and key != "utc":
             said.append(f"{name} {value}")
         elif unit and not isinstance(value, bool) and isinstance(value, int | float):
             said.append(f"{name} {si(value, unit)}")
