@@ -130,8 +130,12 @@ async def test_an_old_number_does_not_prove_the_wire_in_step() -> None:
         b.served.faults.drop()
         with pytest.raises(LinkError):
             await b.smu.identify()
-        b.served.faults.late()  # the first test of the wire is answered when the second one has begun
+        # the first test of the wire is answered when the second one has begun, whose own answer is lost
+        b.served.faults.late()
+        b.served.faults.drop()
+        tests_before = b.mock.record.count("*ESE?")
         assert (await b.smu.identify()).model == "6430"
+        assert b.mock.record.count("*ESE?") == tests_before + 3
 
 
 async def test_a_reading_that_comes_twice_is_taken_once() -> None:
