@@ -15,6 +15,7 @@ from bridge.analysis.plain import noise_to_dict
 from bridge.analysis.spectrum import integrator_suppression_db
 from drivers.errors import InvalidValue
 from drivers.samples import Flag
+from tests.near import near
 
 PA = 1e-12
 
@@ -60,8 +61,8 @@ def test_quiet_path_passes() -> None:
     result = assess(white(1.0, 0.05))
     assert result.verdict is Verdict.PASS
     assert result.n == 300
-    assert result.mean_a == pytest.approx(1.0 * PA)
-    assert result.std_a == pytest.approx(0.05 * PA)
+    assert result.mean_a == near(1.0 * PA)
+    assert result.std_a == near(0.05 * PA)
     assert "within 100 fA" in result.reason
 
 
@@ -90,7 +91,7 @@ def test_drift_of_1_fa_per_s_fails_and_is_named_as_the_cause() -> None:
     values = white(1.0, 0.05) + 1e-3 * np.arange(300)
     result = assess(values)
     assert (result.verdict, result.decided_by) == (Verdict.FAIL, "drift")
-    assert result.drift_over_test_a == pytest.approx(0.3 * PA, rel=0.2)
+    assert result.drift_over_test_a == near(0.3 * PA, rel=0.2)
     assert result.reason.startswith("drift: ")
 
 
@@ -217,7 +218,7 @@ def test_averages_of_ten_samples_each() -> None:
     values = 1 + np.random.default_rng(10).normal(0, 0.1, 3000)
     result = assess(values, interval_s=0.1)
     assert result.n == 300
-    assert result.std_a == pytest.approx(0.1 / math.sqrt(10) * PA, rel=0.15)
+    assert result.std_a == near(0.1 / math.sqrt(10) * PA, rel=0.15)
     assert result.passed
 
 
@@ -236,7 +237,7 @@ def test_outliers_are_counted_not_deleted() -> None:
     values[42] = 1.9
     result = assess(values)
     assert result.outliers >= 1
-    assert result.averages.current_a.max() == pytest.approx(1.9 * PA)
+    assert result.averages.current_a.max() == near(1.9 * PA)
 
 
 @pytest.mark.parametrize(("rate", "seen"), [(7.0, {50.0: 1.0, 60.0: 3.0}), (1000.0, {50.0: 50.0, 150.0: 150.0})])
@@ -247,9 +248,9 @@ def test_mains_lines_are_named_where_they_appear(rate: float, seen: dict[float, 
     result = assess(values, time=time, duration_s=4096 / rate)
     lines = {line.frequency_hz: line for line in result.spectrum.lines}
     for name, place in seen.items():
-        assert lines[name].seen_at_hz == pytest.approx(place)
+        assert lines[name].seen_at_hz == near(place)
     assert lines[50.0].found
-    assert lines[50.0].amplitude_a_rms == pytest.approx(0.2 * PA, rel=0.05)
+    assert lines[50.0].amplitude_a_rms == near(0.2 * PA, rel=0.05)
     assert not lines[60.0].found
 
 

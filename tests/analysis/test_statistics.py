@@ -9,6 +9,7 @@ import pytest
 from scipy.signal import lfilter
 
 from bridge.analysis import statistics as st
+from tests.near import near
 
 
 @pytest.mark.parametrize(("n", "largest"), [(30, 0.0781), (60, 0.0847), (100, 0.0882), (300, 0.0932), (1000, 0.0963)])
@@ -29,7 +30,7 @@ def test_tolerance_factor_95_95(n: int, k: float) -> None:
 def test_ar1_with_rho_0_9_is_worth_0_053_of_its_samples() -> None:
     noise = np.random.default_rng(1).normal(size=200_000)
     series = lfilter([1.0], [1.0, -0.9], noise)
-    assert st.effective_number(series) / len(series) == pytest.approx(0.1 / 1.9, rel=0.03)
+    assert st.effective_number(series) / len(series) == near(0.1 / 1.9, rel=0.03)
 
 
 def test_white_noise_is_worth_nearly_all_its_samples_and_never_more() -> None:
@@ -47,7 +48,7 @@ def test_half_width_of_a_mean() -> None:
 def test_drift_of_an_exact_line() -> None:
     time = np.arange(300.0)
     found = st.drift(time, 1e-12 + 1e-15 * time)
-    assert found.slope_per_s == pytest.approx(1e-15, rel=1e-9)
+    assert found.slope_per_s == near(1e-15, rel=1e-9)
     assert found.half_width_per_s < 1e-20
 
 
@@ -74,7 +75,7 @@ def test_allan_of_white_noise_falls_as_the_root_of_tau() -> None:
     white = np.random.default_rng(5).normal(1.0, 0.1, 100_000)
     allan = st.allan_deviation(white, 1.0)
     for tau, deviation in zip(allan.tau_s[:8], allan.deviation[:8], strict=True):
-        assert deviation == pytest.approx(0.1 / math.sqrt(tau), rel=0.06)
+        assert deviation == near(0.1 / math.sqrt(tau), rel=0.06)
 
 
 def test_allan_of_a_line_rises_as_d_tau_over_root_two() -> None:
@@ -86,7 +87,7 @@ def test_allan_of_a_line_rises_as_d_tau_over_root_two() -> None:
 
 def test_allan_by_hand() -> None:
     """Two averages: sigma^2 = (y1 - y0)^2 / 2."""
-    assert st.allan_deviation(np.array([1.0, 3.0, 1.0, 3.0]), 2.0).deviation[0] == pytest.approx(math.sqrt(2))
+    assert st.allan_deviation(np.array([1.0, 3.0, 1.0, 3.0]), 2.0).deviation[0] == near(math.sqrt(2))
 
 
 def test_allan_minimum_names_its_tau() -> None:
@@ -101,5 +102,5 @@ def test_outliers_are_counted_by_median_absolute_deviation() -> None:
     values = np.concatenate([np.linspace(-1, 1, 101), [100.0, -50.0]])
     count, largest = st.count_outliers(values)
     assert count == 2
-    assert largest == pytest.approx(100 / np.median(np.abs(values)), rel=0.01)
+    assert largest == near(100 / np.median(np.abs(values)), rel=0.01)
     assert st.count_outliers(np.full(10, 3.0)) == (0, 0.0)

@@ -11,6 +11,7 @@ import pytest
 from bridge.procedures.registry import find
 from drivers.errors import InvalidValue, Refused, RunFailed
 from mocks.world import World
+from tests.near import near
 
 from .bench import Bench
 
@@ -53,8 +54,8 @@ async def test_coarse_steps_first() -> None:
     result = await make_contact(bench, max_travel="25 um", coarse_travel="19 um", coarse_step="500 nm")
     assert result["found"] is True
     moves = [float(entry.split()[1]) for entry in bench.tip.record]
-    assert moves[:38] == [pytest.approx(-500e-9)] * 38
-    assert moves[38:] == [pytest.approx(-50e-9)] * (len(moves) - 38)
+    assert moves[:38] == [near(-500e-9)] * 38
+    assert moves[38:] == [near(-50e-9)] * (len(moves) - 38)
 
 
 async def test_the_potentiostat_never_drives() -> None:
@@ -70,7 +71,7 @@ async def test_no_contact_is_not_found_and_draws_back() -> None:
     assert result["ocv_v"] is None
     assert result["steps"] == 40
     assert bench.tip.record[-1] == "move 1e-06"
-    assert result["position"]["z_m"] == pytest.approx(bench.world.tip.pad_m[2] + 20e-6 - 2e-6 + 1e-6)
+    assert result["position"]["z_m"] == near(bench.world.tip.pad_m[2] + 20e-6 - 2e-6 + 1e-6)
     assert any("no contact within 2 um" in note for note in bench.notes)
 
 
@@ -103,7 +104,7 @@ async def test_a_reading_that_is_lost_stops_the_approach_where_it_is() -> None:
     with pytest.raises(RunFailed, match="could not be read after 5 steps") as failure:
         await make_contact(bench)
     assert len(bench.tip.record) == 5
-    assert failure.value.detail["position"]["z_m"] == pytest.approx(bench.world.tip.z_m)
+    assert failure.value.detail["position"]["z_m"] == near(bench.world.tip.z_m)
     assert not bench.smu.on
 
 

@@ -14,6 +14,7 @@ from drivers.errors import DeviceLost, InvalidValue, Refused, RunFailed
 from drivers.potentiostats.polling import Reading
 from drivers.samples import Flag
 from mocks.world import World
+from tests.near import near
 
 from .bench import KEITHLEY_2450, KEITHLEY_6430, Bench, limited
 
@@ -42,9 +43,9 @@ async def test_fig8b_charges_in_303_5_s_to_105_4_uah_per_cm2() -> None:
     result = await cycle(bench, current_density="1.25 mA/cm2", interval="0.5 s")
     charge = result["cycles"][0]["steps"][0]
     assert charge["end"] == "voltage_max"
-    assert charge["duration_interpolated_s"] == pytest.approx(303.5, rel=0.01)
-    assert result["charge_ah_per_m2"] == pytest.approx(areal(105.4), rel=0.01)
-    assert result["settings"]["current_a"] == pytest.approx(125e-12)
+    assert charge["duration_interpolated_s"] == near(303.5, rel=0.01)
+    assert result["charge_ah_per_m2"] == near(areal(105.4), rel=0.01)
+    assert result["settings"]["current_a"] == near(125e-12)
     assert result["voltage_max_v"] == pytest.approx(4.2, abs=0.02)
     assert 2.0 - result["cycles"][0]["steps"][1]["overshoot"]["worst_v"] <= result["voltage_min_v"] <= 2.0
     assert any("more than the anode's 65.3 uAh/cm2" in note for note in result["notes"])
@@ -56,10 +57,10 @@ async def test_fig8a_stops_at_12_5_uah_per_cm2_after_900_s() -> None:
     result = await cycle(bench, current_density="50 uA/cm2", capacity_limit_ah_per_m2="12.5 uAh/cm2", interval="1 s")
     charge = result["cycles"][0]["steps"][0]
     assert charge["end"] == "capacity"
-    assert charge["duration_interpolated_s"] == pytest.approx(900, rel=1e-3)
-    assert charge["charge_interpolated_ah"] == pytest.approx(1.25e-12, rel=1e-9)
+    assert charge["duration_interpolated_s"] == near(900, rel=1e-3)
+    assert charge["charge_interpolated_ah"] == near(1.25e-12, rel=1e-9)
     assert charge["voltage_end_v"] == pytest.approx(3.643, abs=0.02)
-    assert result["settings"]["current_a"] == pytest.approx(5e-12)
+    assert result["settings"]["current_a"] == near(5e-12)
 
 
 async def test_fig9_discharges_a_third_of_what_went_in() -> None:
@@ -67,10 +68,10 @@ async def test_fig9_discharges_a_third_of_what_went_in() -> None:
     result = await cycle(bench, current_density="60 uA/cm2", time_limit="30 min", interval="1 s", rest=0)
     charge, discharge = result["cycles"][0]["steps"]
     assert (charge["end"], discharge["end"]) == ("duration", "voltage_min")
-    assert result["charge_ah_per_m2"] == pytest.approx(areal(30.0), rel=0.01)
+    assert result["charge_ah_per_m2"] == near(areal(30.0), rel=0.01)
     assert charge["voltage_end_v"] == pytest.approx(3.693, abs=0.02)
-    assert discharge["duration_s"] == pytest.approx(617, rel=0.01)
-    assert result["discharge_ah_per_m2"] == pytest.approx(areal(10.28), rel=0.01)
+    assert discharge["duration_s"] == near(617, rel=0.01)
+    assert result["discharge_ah_per_m2"] == near(areal(10.28), rel=0.01)
     assert result["coulombic_efficiency"] == pytest.approx(0.343, abs=0.005)
 
 
@@ -81,7 +82,7 @@ async def test_the_lead_s_own_charge_is_told_apart() -> None:
     )
     discharge = result["cycles"][0]["steps"][1]
     lead = 100e-12 * (discharge["voltage_start_v"] - discharge["voltage_end_v"]) / 3600
-    assert discharge["charge_ah"] - discharge["charge_into_cell_ah"] == pytest.approx(lead, rel=1e-6)
+    assert discharge["charge_ah"] - discharge["charge_into_cell_ah"] == near(lead, rel=1e-6)
     assert 0.1e-9 < lead * 3600 < 0.2e-9
 
 
@@ -99,7 +100,7 @@ async def test_two_cycles_with_the_cell_disconnected_in_every_rest() -> None:
     assert not any(in_rest)
     assert [c["cycle"] for c in result["cycles"]] == [1, 2]
     assert result["completed"] is True
-    assert result["charge_ah"] == pytest.approx(sum(c["charge_ah"] for c in result["cycles"]))
+    assert result["charge_ah"] == near(sum(c["charge_ah"] for c in result["cycles"]))
     assert 0.85 < result["cycles"][1]["coulombic_efficiency"] <= 1.01
     fractions = [fraction for _, fraction, _ in bench.steps if fraction is not None]
     assert fractions == sorted(fractions)
@@ -111,8 +112,8 @@ async def test_overshoot_is_computed_and_bounds_what_was_seen() -> None:
     bench = on_cell("fig8b")
     result = await cycle(bench, current_density="1.25 mA/cm2", interval="1 s", latency="0 s")
     found = result["cycles"][0]["steps"][0]["overshoot"]
-    assert found["slope_v_per_s"] == pytest.approx(3e-3, rel=0.3)
-    assert found["worst_v"] == pytest.approx(found["slope_v_per_s"] * 1.0)
+    assert found["slope_v_per_s"] == near(3e-3, rel=0.3)
+    assert found["worst_v"] == near(found["slope_v_per_s"] * 1.0)
     assert 0 <= found["observed_v"] <= found["worst_v"] * 1.01
 
 
@@ -121,12 +122,12 @@ async def test_interpolated_charge_does_not_depend_on_the_sampling_interval() ->
     for interval in ("0.5 s", "3 s"):
         result = await cycle(on_cell("fig8b"), current_density="1.25 mA/cm2", interval=interval)
         charges.append(result["cycles"][0]["steps"][0]["charge_interpolated_ah"])
-    assert charges[0] == pytest.approx(charges[1], rel=2e-3)
+    assert charges[0] == near(charges[1], rel=2e-3)
 
 
 async def test_charge_from_a_c_rate() -> None:
     result = await cycle(on_cell("fig8b"), c_rate=10, reference_capacity="11.5 pAh", interval="1 s")
-    assert result["settings"]["current_a"] == pytest.approx(115e-12)
+    assert result["settings"]["current_a"] == near(115e-12)
     assert result["settings"]["c_rate"] == 10
 
 
@@ -195,8 +196,8 @@ async def test_missing_samples_are_reported_and_not_bridged() -> None:
     result = await cycle(bench, current="125 pA", interval="1 s", time_limit="120 s", rest=0)
     step = result["cycles"][0]["steps"][0]
     assert step["gaps"] == [[30.0, 91.0]]
-    assert step["charge_ah"] == pytest.approx(125e-12 * (120 - 61) / 3600, rel=1e-9)
-    assert step["gap_charge_ah"] == pytest.approx(125e-12 * 61 / 3600, rel=1e-9)
+    assert step["charge_ah"] == near(125e-12 * (120 - 61) / 3600, rel=1e-9)
+    assert step["gap_charge_ah"] == near(125e-12 * 61 / 3600, rel=1e-9)
     assert any("1 gaps in the device's time" in note for note in result["notes"])
 
 
@@ -265,6 +266,6 @@ def test_a_capacity_limit_in_ampere_hours_is_a_charge() -> None:
     by_area = PROCEDURE.parse({"current": "5 pA", "area": AREA, "capacity_limit": "12.5 uAh/cm2"})
     for parsed in (by_charge, by_area):
         assert isinstance(parsed, Cycle)
-        assert parsed.charge_limit_c == pytest.approx(4.5e-9)
+        assert parsed.charge_limit_c == near(4.5e-9)
     with pytest.raises(InvalidValue, match="say which: capacity_limit_c"):
         PROCEDURE.parse({"current": "5 pA", "capacity_limit": 4.5e-9})
