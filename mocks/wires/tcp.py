@@ -16,6 +16,7 @@ class TcpWire(Wire):
         super().__init__(instrument, seed)
         self._host = host
         self._port = port
+        self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._client: _Client | None = None
         self.address = ""
@@ -31,6 +32,7 @@ class TcpWire(Wire):
         self._port = listener.getsockname()[1]
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"tcp:{host}:{self._port}"
+        self._listener = listener
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
 
     async def _unplug(self) -> None:
@@ -38,25 +40,27 @@ class TcpWire(Wire):
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with listener:
-            while True:
-                connection, _ = await loop.sock_accept(listener)
-                # asyncio sets this only on sockets made with the protocol's number; without it two small replies in a
-                # row take 40 ms
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                transport, client = await loop.connect_accepted_socket(lambda: _Client(self), connection)
-                self._client = client
-                self.instrument.client_connected()
-                try:
-                    await client.closed.wait()
-                finally:
-                    self._client = None
-                    transport.abort()
-                    await client.closed.wait()
-                    self.instrument.client_gone()
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            # asyncio sets this only on sockets made with the protocol's number; without it two small replies in a row
+            # take 40 ms
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport, client = await loop.connect_accepted_socket(lambda: _Client(self), connection)
+            self._client = client
+            self.instrument.client_connected()
+            try:
+                await client.closed.wait()
+            finally:
+                self._client = None
+                transport.abort()
+                await client.closed.wait()
+                self.instrument.client_gone()
 
     def _transmit(self, data: bytes) -> None:
         if self._client is not None and self._client.transport is not None:

@@ -190,6 +190,17 @@ async def test_the_same_transport_works_again_after_a_replug(kind: str) -> None:
         assert await r.ask(b"after") == b"answer to after"
 
 
+async def test_what_was_open_before_an_unplug_stays_dead(kind: str) -> None:
+    async with rig(kind) as r:
+        assert await r.ask(b"before") == b"answer to before"
+        await r.served.unplug()
+        await r.served.replug()
+        for _ in range(2):
+            with pytest.raises(DeviceLost):
+                await r.ask(b"CELL ON")
+        assert r.echo.record == ["before"]
+
+
 async def test_closing_ends_a_read_and_is_final(kind: str) -> None:
     async with rig(kind) as r:
         reading = asyncio.create_task(r.transport.read(PATIENCE_S))

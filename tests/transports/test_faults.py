@@ -132,7 +132,7 @@ def test_large_ones_do() -> None:
     for sent, received in ((9600, 19200), (19200, 9600), (9600, 115200), (115200, 9600), (9600, 10800)):
         assert garble(text, sent, received) != text
     # by hand: 'U' is 0101010101 on the line with start and stop bit, so 00110011001100110011 at twice the rate; the
-    # first frame takes 0 01100110 0 (framing error), and once the line was high the next takes 0 0110011 and the idle line
+    # first frame takes 0 01100110 0 (framing error), and once the line was high the next takes 0 0110011 and the idle
     assert garble(b"U", 9600, 19200) == bytes([0b01100110, 0b11100110])
 
 

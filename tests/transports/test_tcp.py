@@ -80,6 +80,9 @@ async def test_a_slow_reader_slows_the_sender_and_loses_nothing(monkeypatch: pyt
         sent = bytes(range(256)) * 40_000
         r.echo.send(sent)
         sending = asyncio.create_task(r.served.wire.drain())
+        await asyncio.wait([sending], timeout=0.05)
+        assert not sending.done()
+        assert r.transport._connection.inbox.size < 1_000_000  # type: ignore[attr-defined]
         received = bytearray()
         while len(received) < len(sent):
             received += await r.transport.read(PATIENCE_S)
