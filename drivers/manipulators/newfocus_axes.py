@@ -10,9 +10,10 @@ from typing import Any
 from ..errors import InvalidValue
 from ..interfaces import Options, option
 from ..quantities import quantity
-from .newfocus_protocol import AXES, STEPS_MAX
+from .newfocus_protocol import AXES
 
 AXIS_NAMES = ("x", "y", "z")
+TRAVEL_M = 12.7e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,8 @@ class Picomotor8742Options(Options):
         help="controller axis (1 to 4) of x, y and z; negative where positive steps move the tip the other way",
     )
     limits: Mapping[str, Any] = option(
-        default_factory=dict, help='soft limits, such as {z=["-100 um", "20 um"]}; none for axes not named'
+        default_factory=dict,
+        help='soft limits, such as {z=["-100 um", "20 um"]}; +-12.7 mm (half an inch, the usual travel) otherwise',
     )
     speed_m_per_s: float = option(0.0, unit="m/s", help="speed set on connecting; 0 leaves the controller's own")
     address: int = option(0, help="address (1 to 31) of the unit on an RS-485 chain; 0 for the one on the wire")
@@ -81,8 +83,7 @@ def make_axis(name: str, options: Picomotor8742Options) -> Axis:
     step = quantity(options.step_sizes_m.get(name, options.step_size_m), "m", field=f"step size of {name}")
     if not step > 0:
         raise InvalidValue(f"step size of {name} is {step:g} m; accepted: more than 0")
-    reach = STEPS_MAX * step
-    limits = options.limits.get(name, (-reach, reach))
+    limits = options.limits.get(name, (-TRAVEL_M, TRAVEL_M))
     if not isinstance(limits, list | tuple) or len(limits) != 2:
         raise InvalidValue(f'limits of {name} are {limits!r}; accepted: two lengths such as ["-100 um", "20 um"]')
     low, high = (quantity(limit, "m", field=f"limit of {name}") for limit in limits)

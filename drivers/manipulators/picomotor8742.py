@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -146,9 +146,10 @@ class Picomotor8742(Manipulator):
         self, x_m: float | None = None, y_m: float | None = None, z_m: float | None = None
     ) -> ManipulatorPosition:
         targets: dict[Axis, int] = {}
-        for axis, value in zip(self._axes, (x_m, y_m, z_m), strict=True):
-            if value is not None:
-                targets[axis] = axis.steps(value, f"{axis.name}_m")
+        with self._named("move_to"):
+            for axis, value in zip(self._axes, (x_m, y_m, z_m), strict=True):
+                if value is not None:
+                    targets[axis] = axis.steps(value, f"{axis.name}_m")
         if targets and self._reference_lost:
             raise Refused(
                 "the controller was reset and counts from zero again: where the tip is in its old terms is unknown",
@@ -160,20 +161,22 @@ class Picomotor8742(Manipulator):
 
     async def move_by(self, x_m: float = 0.0, y_m: float = 0.0, z_m: float = 0.0) -> ManipulatorPosition:
         wanted: list[tuple[Axis, float]] = []
-        for axis, distance in zip(self._axes, (x_m, y_m, z_m), strict=True):
-            step = abs(axis.metres_per_step)
-            if not math.isfinite(distance) or (distance and not round(distance / step)):
-                raise InvalidValue(
-                    f"{axis.name}_m is {distance:g} m; accepted: 0, or at least half a step of {step:g} m"
-                )
-            if distance:
-                wanted.append((axis, distance))
+        with self._named("move_by"):
+            for axis, distance in zip(self._axes, (x_m, y_m, z_m), strict=True):
+                step = abs(axis.metres_per_step)
+                if not math.isfinite(distance) or (distance and not round(distance / step)):
+                    raise InvalidValue(
+                        f"{axis.name}_m is {distance:g} m; accepted: 0, or at least half a step of {step:g} m"
+                    )
+                if distance:
+                    wanted.append((axis, distance))
         self._refuse_second_move("move_by")
         counts = dict(zip(self._axes, await ask_again(self._count), strict=True))
         targets = {}
-        for axis, distance in wanted:
-            axis.steps(axis.metres(counts[axis]) + distance, f"{axis.name}_m (position plus distance)")
-            targets[axis] = counts[axis] + round(distance / axis.metres_per_step)
+        with self._named("move_by"):
+            for axis, distance in wanted:
+                axis.steps(axis.metres(counts[axis]) + distance, f"{axis.name}_m (position plus distance)")
+                targets[axis] = counts[axis] + round(distance / axis.metres_per_step)
         return await self._run_move("move_by", targets)
 
     async def stop(self) -> ManipulatorPosition:
@@ -316,7 +319,8 @@ class Picomotor8742(Manipulator):
     # --- speed, and what there is none of --------------------------------------------------------------------------
 
     async def set_speed(self, speed_m_per_s: float) -> None:
-        rates = {axis: axis.rate(speed_m_per_s, SPEED_MAX) for axis in self._axes}
+        with self._named("set_speed"):
+            rates = {axis: axis.rate(speed_m_per_s, SPEED_MAX) for axis in self._axes}
         async with self._controller.exchange("set_speed") as exchange:
             for axis in self._axes:
                 if await exchange.integer(f"{axis.number}QM?") == TINY:
@@ -333,6 +337,15 @@ class Picomotor8742(Manipulator):
 
     async def retract(self) -> None:
         raise self._unsupported("retract")
+
+    @contextmanager
+    def _named(self, operation: str) -> Iterator[None]:
+        """Errors about values say which device and operation they are about."""
+        try:
+            yield
+        except InvalidValue as error:
+            error.annotate(device=self.name, operation=operation)
+            raise
 
     def _unsupported(self, operation: str) -> Unsupported:
         return Unsupported(

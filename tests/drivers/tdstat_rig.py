@@ -29,13 +29,18 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    options: TdstatOptions | None = None, *, relay: int = FEEDTHROUGH, connect: bool = True, **mock_options: object
+    options: TdstatOptions | None = None,
+    *,
+    relay: int = FEEDTHROUGH,
+    connect: bool = True,
+    mock_class: type[TdstatMock] = TdstatMock,
+    **mock_options: object,
 ) -> AsyncIterator[Rig]:
     """`relay`: the loop's resistor (1 GOhm), or the cell with the tip on it. Whatever was done, the cell ends off."""
     world = World(seed=3, noise=False)
     world.wiring.set_relay(relay, True)
     world.tip.touch()
-    mock = TdstatMock(world, "pstat", **mock_options)  # type: ignore[arg-type]
+    mock = mock_class(world, "pstat", **mock_options)  # type: ignore[arg-type]
     async with serve(mock) as served:
         device = Tdstat(served.address, options, name="pstat", clock=world.host_clock("pstat"))
         if connect:

@@ -74,12 +74,14 @@ async def test_telnet_bytes_may_come_in_parts_late_or_not_at_all(pieces: list[by
             super().receive(data)
 
     world = World()
+    mock = Greets(world, "arm")
     async with (
-        serve(Greets(world, "arm"), "tcp") as served,
+        serve(mock, "tcp") as served,
         Picomotor8742(served.address, clock=world.host_clock("arm")) as device,
     ):
         assert device.identity is not None
         assert device.identity.make == "New Focus"
+        assert mock.record.count("*IDN?") == 2, "understood at once: to synchronise, and to identify"
 
 
 async def test_another_instrument_is_refused(wire: str) -> None:
@@ -158,7 +160,7 @@ async def test_the_count_is_not_the_place(wire: str) -> None:
         ("move_by", {"x_m": -101e-6}, "position plus distance"),
         ("move_by", {"z_m": 10e-9}, "at least half a step of 3e-08 m"),
         ("move_by", {"z_m": math.nan}, "z_m is nan"),
-        ("move_to", {"y_m": 100.0}, "y_m is 100 m"),
+        ("move_to", {"y_m": 13e-3}, "y_m is 0.013 m; accepted: -0.0127 to 0.0127 m"),
     ],
 )
 async def test_impossible_targets_send_no_move(call: tuple[str, dict[str, float], str]) -> None:

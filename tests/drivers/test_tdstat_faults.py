@@ -75,6 +75,22 @@ async def test_a_spoiled_sample_is_asked_for_again_and_the_run_goes_on() -> None
         assert current == pytest.approx(np.full(len(current), 1e-9), abs=4e-12)
 
 
+@pytest.mark.parametrize("question", [5, 25, 30])
+async def test_a_copy_that_comes_after_the_next_question_is_no_sample(question: int) -> None:
+    class Echoes(TdstatMock):
+        """Sends a sample of 4 V before the true answer, as a copy would come that was under way for long."""
+
+        def _interpret(self, packet: bytes) -> None:
+            if packet == b"ADCREAD" and self.record.count("ADCREAD") == question:
+                self.send(bytes.fromhex("100000 000000"))
+            super()._interpret(packet)
+
+    async with rig(mock_class=Echoes) as pstat:
+        block = await pstat.device.galvanostatic(1e-9, 2.0)
+        assert pstat.mock.record.count("ADCREAD") > 20
+        assert block["voltage_v"].max() < 1.1
+
+
 async def test_silence_ends_a_run_soon_and_says_that_the_cell_may_be_on() -> None:
     async with rig() as pstat:
         loop = asyncio.get_running_loop()

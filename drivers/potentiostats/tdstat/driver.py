@@ -126,7 +126,11 @@ class Tdstat(Potentiostat):
                 operation="impedance",
                 hint=f"It can do {', '.join(sorted(self.capabilities.techniques))}.",
             )
-        plan = make_plan(technique, self._calibration, self.options)
+        try:
+            plan = make_plan(technique, self._calibration, self.options)
+        except InvalidValue as error:
+            error.annotate(device=self.name, operation=technique.name)
+            raise
         if self._stop is not None:
             raise Busy("a run is under way", device=self.name, operation=technique.name, hint="Stop it first.")
         self._stop = stop = asyncio.Event()

@@ -10,6 +10,7 @@ import asyncio
 
 from ...clock import Clock
 from ...errors import DeviceError, DeviceLost, DeviceTimeout, LinkError
+from ...queries import ask_again
 from ...samples import Flag
 from ..polling import Reading
 from .codec import ADC_SPAN, CONVERSION_S, FRESH_S, Calibration
@@ -49,10 +50,10 @@ async def finished(session: Session, clock: Clock) -> tuple[bytes, float]:
 
 
 async def convert(session: Session, clock: Clock) -> tuple[bytes, float]:
-    """A conversion that begins with this call, and when it began."""
-    _, began = await finished(session, clock)
+    """A conversion that began after this call, and when it began at the earliest."""
+    _, began = await ask_again(lambda: finished(session, clock))
     await clock.sleep(FRESH_S)
-    packet, _ = await finished(session, clock)
+    packet, _ = await ask_again(lambda: finished(session, clock))
     return packet, began
 
 
@@ -80,7 +81,7 @@ class Sampler:
 
     async def begin(self) -> None:
         """Begin the first conversion, now."""
-        _, self._zero = await finished(self._session, self._clock)
+        _, self._zero = await ask_again(lambda: finished(self._session, self._clock))
         self._began = self._zero
         self.start_time_ns = self._clock.time_ns()
 
