@@ -44,6 +44,9 @@ async def test_fig8b_charges_in_303_5_s_to_105_4_uah_per_cm2() -> None:
     charge = result["cycles"][0]["steps"][0]
     assert charge["end"] == "voltage_max"
     assert charge["duration_interpolated_s"] == near(303.5, rel=0.01)
+    by_time = 125e-12 * charge["duration_interpolated_s"] / 3600
+    assert charge["charge_interpolated_ah"] == near(by_time, rel=1e-6)
+    assert charge["charge_interpolated_ah"] < charge["charge_ah"] < by_time + 125e-12 * 0.5 / 3600
     assert result["charge_ah_per_m2"] == near(areal(105.4), rel=0.01)
     assert result["settings"]["current_a"] == near(125e-12)
     assert result["voltage_max_v"] == pytest.approx(4.2, abs=0.02)
