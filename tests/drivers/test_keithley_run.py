@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from drivers.errors import InvalidValue, Unsupported
+from drivers.errors import DeviceTimeout, InvalidValue, Unsupported
 from drivers.potentiostats.keithley24xx import Keithley24xx
 from drivers.registry import create
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic
+from drivers.transports import Address, Transport
+from mocks.instruments.keithley24xx import Keithley24xxMock
 from mocks.instruments.keithley24xx.source import Measured
 from mocks.world import World
 
-from .keithley_bench import CELL_RELAY, bench
+from .keithley_bench import CELL_RELAY, FEEDTHROUGH_RELAY, bench
 
 WIRES = ["visa", "tcp", "pty"]
 MODELS = ["6430", "2450"]
@@ -240,6 +243,50 @@ async def test_a_2450_in_2400_emulation_is_spoken_to_as_a_2400() -> None:
 async def test_every_line_end_of_the_serial_menu(reply_end: str) -> None:
     async with bench("pty", mock={"model": "2400", "reply_end": reply_end}) as b:
         assert len(await b.smu.galvanostatic(1e-6, 1.0, 10.0)) == 10
+
+
+class MessageWire(Transport):
+    """GPIB and USBTMC as VISA gives them: whole messages, the end of which is a line of the bus and no character."""
+
+    packets = True
+
+    def __init__(self, mock: Keithley24xxMock) -> None:
+        super().__init__(Address.parse("visa:GPIB0::24::INSTR"))
+        self._mock = mock
+        self._messages: asyncio.Queue[bytes] = asyncio.Queue()
+        mock.port = self
+
+    def send(self, data: bytes) -> None:
+        self._messages.put_nowait(data.rstrip(b"\n"))
+
+    async def _do_open(self) -> None: ...
+
+    async def _do_close(self) -> None: ...
+
+    async def _do_write(self, data: bytes, timeout_s: float) -> None:
+        assert data.endswith(b"\n")
+        assert data.count(b"\n") == 1
+        self._mock.receive(data)
+
+    async def _do_leftovers(self) -> bytes:
+        return b""
+
+    async def _do_read(self, timeout_s: float) -> bytes:
+        try:
+            return await asyncio.wait_for(self._messages.get(), timeout_s)
+        except TimeoutError:
+            raise DeviceTimeout("no message") from None
+
+
+async def test_messages_without_a_line_end_are_whole_answers() -> None:
+    world = World(seed=7)
+    world.wiring.set_relay(FEEDTHROUGH_RELAY, True)
+    mock = Keithley24xxMock(world, "smu")
+    smu = Keithley24xx(MessageWire(mock), name="smu", clock=world.host_clock("smu"))
+    async with smu:
+        assert len(await smu.galvanostatic(1e-9, 1.0, 10.0)) == 10
+    assert mock.cell_is_open
+    await mock.close()
 
 
 async def test_options_reach_the_instrument() -> None:

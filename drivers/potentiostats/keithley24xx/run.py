@@ -29,6 +29,8 @@ _NPLC_MIN, _NPLC_MAX = 0.01, 10.0
 #: One reading is up to three conversions (signal and two zeros) of each of two quantities, and a change of range.
 _CONVERSIONS = 8
 _TUNINGS = 4
+#: A reading that takes more than this part of the interval would come later and later.
+_ON_TIME = 1.005
 #: What a conversation out of step leaves in the error queue ("Query INTERRUPTED" and its kin): 2400 manual B-8.
 _QUERY_ERRORS = range(-499, -399)
 _OUTPUT_IS_OFF = 803
@@ -197,7 +199,7 @@ class Run:
         if self._options.nplc is not None:
             return raw
         for _ in range(_TUNINGS):
-            too_slow = self._reading_takes_s > 1.02 * self.plan.interval_s
+            too_slow = self._reading_takes_s > _ON_TIME * self.plan.interval_s
             if not too_slow or self._nplc <= _NPLC_MIN:
                 break
             self._nplc = whole_periods(self._nplc * 0.9 * self.plan.interval_s / self._reading_takes_s)
