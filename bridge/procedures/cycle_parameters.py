@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.analysis.capacity import COULOMB_PER_AH, ah
-from bridge.analysis.formatting import area, percent, si
+from bridge.analysis.formatting import area, si
 from drivers.errors import InvalidValue, Refused
 from drivers.interfaces import Options, option
 
@@ -174,10 +174,9 @@ def check_plan(p: Cycle) -> list[str]:
 
 
 def over_anode(charge_ah_per_m2: float, anode_ah_per_m2: float, what: str) -> str:
-    share = percent(anode_ah_per_m2 / charge_ah_per_m2, 2)
     return (
         f"{what} of {si(charge_ah_per_m2, 'Ah/m2')} is more than the anode's {si(anode_ah_per_m2, 'Ah/m2')} "
-        f"(N/P {share}): lithium plates, or some of the charge is leakage, or the cell is not the nominal one"
+        f"(N/P {anode_ah_per_m2 / charge_ah_per_m2:.2f}): lithium plates, or some of the charge is leakage, or the cell is not the nominal one"
     )
 
 
