@@ -41,7 +41,7 @@ pace = Pace()
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    pace.reply_s = 0.05
+    pace.reply_s = 0.03
     try:
         yield
     finally:
@@ -139,7 +139,7 @@ FAULTS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(map(str, fault.values())))
-@pytest.mark.parametrize("wire", ["serial", "tcp", "usb"])
+@pytest.mark.parametrize("wire", ["serial", "usb"])
 async def test_no_fault_ever_gives_an_older_value(wire: str, fault: dict[str, object]) -> None:
     async with bench(wire) as b:
         assert await b.value() == 1
@@ -321,7 +321,7 @@ async def test_a_line_without_an_end_is_given_up() -> None:
                 await talk.read_until(b"\r", PATIENCE_S, limit=100)
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(
     st.lists(
         st.sampled_from(["late", "duplicate", "drop", "deaf", "split", "garbage", "corrupt", "ok"]),
