@@ -176,7 +176,7 @@ def check_plan(p: Cycle) -> list[str]:
 def over_anode(charge_ah_per_m2: float, anode_ah_per_m2: float, what: str) -> str:
     return (
         f"{what} of {si(charge_ah_per_m2, 'Ah/m2')} is more than the anode's {si(anode_ah_per_m2, 'Ah/m2')} "
-        f"(N/P {anode_ah_per_m2 / charge_ah_per_m2:.2f}): lithium plates, or some of the charge is leakage, or the cell "
+        f"(N/P {anode_ah_per_m2 / charge_ah_per_m2:.2f}): lithium plates, some of the charge is leakage, or the cell "
         "is not the nominal one"
     )
 
