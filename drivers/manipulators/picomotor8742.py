@@ -83,7 +83,7 @@ class Picomotor8742(Manipulator):
     def capabilities(self) -> ManipulatorCapabilities:
         steps = [abs(axis.metres_per_step) for axis in self._axes]
         return ManipulatorCapabilities(
-            limits={axis.name: axis.limits for axis in self._axes},
+            limits={f"{axis.name}_m": axis.limits for axis in self._axes},
             resolution_m=max(steps),
             speed_max_m_per_s=SPEED_MAX * min(steps),
             closed_loop=False,
