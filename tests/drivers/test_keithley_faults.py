@@ -18,9 +18,9 @@ from mocks.world import World
 
 from .keithley_bench import Bench, bench
 
-RUN = Galvanostatic(current_a=1e-9, duration_s=1.0, interval_s=0.1)
+RUN = Galvanostatic(current_a=1e-9, duration_s=0.5, interval_s=0.1)
 #: which reply of a run is hit: one to its settings, one of the readings, the first of the proof that the output is off
-IN_SETTINGS, IN_READINGS, IN_OFF = 12, 43, 50
+IN_SETTINGS, IN_READINGS, IN_OFF = 12, 42, 45
 
 FAULTS: dict[str, Callable[[Faults, int], object]] = {
     "split": lambda faults, nth: faults.split(nth=nth, times=1),
@@ -73,13 +73,20 @@ async def expected_rows() -> list[tuple[float, ...]]:
     return _expected["rows"]
 
 
-@pytest.mark.parametrize(
-    ("wire", "nth"), [("tcp", IN_SETTINGS), ("tcp", IN_READINGS), ("tcp", IN_OFF), ("pty", IN_READINGS)]
-)
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, fault: str, nth: int) -> None:
+_ANSWERLESS = ("drop", "late", "merge", "duplicate", "garbage")
+CASES = [
+    *(("tcp", IN_READINGS, fault) for fault in FAULTS),
+    *(("tcp", IN_SETTINGS, fault) for fault in _ANSWERLESS),
+    *(("tcp", IN_OFF, fault) for fault in _ANSWERLESS),
+    *(("pty", IN_READINGS, fault) for fault in ("split", "merge", "first half lost", "garbage")),
+]
+
+
+@pytest.mark.parametrize(("wire", "nth", "fault"), CASES)
+async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, nth: int, fault: str) -> None:
     expected = await expected_rows()
-    async with bench(wire, timeout=0.1, nplc=0.5) as b:
+    nothing_is_lost = fault in ("split", "duplicate")
+    async with bench(wire, timeout=3.0 if nothing_is_lost else 0.1, nplc=0.5) as b:
         FAULTS[fault](b.served.faults, nth)
         blocks, error = await outcome(b)
         found = rows(blocks)
@@ -102,7 +109,7 @@ async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, faul
 
 
 async def test_one_lost_reading_leaves_a_gap_and_two_end_the_run() -> None:
-    async with bench(timeout=0.1, nplc=0.5) as b:
+    async with bench(timeout=0.3, nplc=0.5) as b:
         b.served.faults.drop(nth=IN_READINGS)
         block = await b.smu.collect(RUN)
         gaps = (block["flags"] & Flag.GAP) != 0
@@ -126,7 +133,7 @@ async def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
 
 
 async def test_an_old_number_does_not_prove_the_wire_in_step() -> None:
-    async with bench(timeout=0.1) as b:
+    async with bench(timeout=0.3) as b:
         b.served.faults.drop()
         with pytest.raises(LinkError):
             await b.smu.identify()
@@ -146,7 +153,7 @@ async def test_a_reading_that_comes_twice_is_taken_once() -> None:
         b.mock.send = lambda data: (sent.append(data), send(data))[1]  # type: ignore[func-returns-value, method-assign]
 
         def echoing(data: bytes) -> None:
-            if data == b":READ?\n" and b.mock.record.count(":READ?") == 6:
+            if data == b":READ?\n" and b.mock.record.count(":READ?") == 4:
                 send(sent[-1])
             receive(data)
 

@@ -254,9 +254,8 @@ class MessageWire(Transport):
         super().__init__(Address.parse("visa:GPIB0::24::INSTR"))
         self._mock = mock
         self._messages: asyncio.Queue[bytes] = asyncio.Queue()
-        mock.port = self
 
-    def send(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         self._messages.put_nowait(data.rstrip(b"\n"))
 
     async def _do_open(self) -> None: ...
@@ -282,7 +281,9 @@ async def test_messages_without_a_line_end_are_whole_answers() -> None:
     world = World(seed=7)
     world.wiring.set_relay(FEEDTHROUGH_RELAY, True)
     mock = Keithley24xxMock(world, "smu")
-    smu = Keithley24xx(MessageWire(mock), name="smu", clock=world.host_clock("smu"))
+    wire = MessageWire(mock)
+    mock.send = wire.put  # type: ignore[method-assign]
+    smu = Keithley24xx(wire, name="smu", clock=world.host_clock("smu"))
     async with smu:
         assert len(await smu.galvanostatic(1e-9, 1.0, 10.0)) == 10
     assert mock.cell_is_open

@@ -286,7 +286,7 @@ async def test_an_output_that_stays_on_is_a_cell_not_off() -> None:
 
 
 async def test_silence_in_a_run_is_a_cell_not_off() -> None:
-    async with bench(timeout=0.1) as b:
+    async with bench(timeout=0.1, nplc=0.5) as b:
         async with aclosing(b.smu.run(FOREVER)) as run:
             await anext(run)
             b.served.faults.silence()
@@ -324,7 +324,7 @@ async def test_a_pulled_cable_is_told_and_the_source_goes_off_first_on_reconnect
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_a_reboot_with_lost_settings_ends_the_run_and_opens_the_relay(model: str) -> None:
-    async with bench(timeout=0.2, mock={"model": model}) as b:
+    async with bench(timeout=0.2, nplc=0.5, mock={"model": model}) as b:
         run = b.smu.run(FOREVER)
         await anext(run)
         b.mock.power_cycle()
