@@ -67,8 +67,10 @@ class Device(ABC):
     async def connect(self) -> Identity:
         """Open the wire, prove that request and reply are paired, identify, and make safe: source off, nothing moving.
 
-        Safe to call again after `DeviceLost`. Raises `LinkError`s, `WrongDevice` among them.
+        Safe to call again after `DeviceLost`: a wire that is still open is closed first. Raises `LinkError`s,
+        `WrongDevice` among them.
         """
+        await self.transport.close()
         try:
             self.identity = await self._connect()
         except BaseException:

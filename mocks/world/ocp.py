@@ -71,9 +71,9 @@ _SILICON_DISCHARGE_V = (
 #: V against Li by fraction x of the silicon's capacity, taking lithium up. Full, it goes on as plated lithium, 0 V.
 SILICON_CHARGE = Table(list(zip(_SILICON_X, _SILICON_CHARGE_V, strict=True)), slope_below=-100.0, slope_above=0.0)
 
-#: The same while it gives lithium off.
+#: The same while it gives lithium off. Plated lithium goes first, at 0 V.
 SILICON_DISCHARGE = Table(
-    list(zip(_SILICON_X, _SILICON_DISCHARGE_V, strict=True)), slope_below=-100.0, slope_above=-2.0
+    [*zip(_SILICON_X, _SILICON_DISCHARGE_V, strict=True), (1.02, 0.0)], slope_below=-100.0, slope_above=0.0
 )
 
 #: A lithium anode (or one plated by the first charge): 0 V until the lithium is used up.
