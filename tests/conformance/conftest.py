@@ -8,6 +8,7 @@ or `device` (connected), and tells what it has observed with `note`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from .mock_rig import mock_rigs
 from .rig import RIGS, Bench, Rig
 
+HERE = Path(__file__).parent
 #: (instrument, test, reason), for `make hil` to say
 LEFT_OUT = pytest.StashKey[list[tuple[str, str, str]]]()
 
@@ -53,7 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rigs: dict[str, int] = {}
     order: dict[pytest.Item, int] = {}
     for item in items:
-        if "rig" not in getattr(item, "fixturenames", ()):
+        # the hook sees the whole session's tests, and others too call a fixture `rig`
+        if not item.path.is_relative_to(HERE) or "rig" not in getattr(item, "fixturenames", ()):
             order[item] = -1
             continue
         rig = item.callspec.params["rig"]  # type: ignore[attr-defined]
