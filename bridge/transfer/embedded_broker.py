@@ -28,6 +28,8 @@ CONNECT_TIMEOUT_S = 10.0
 #: A CONNECT longer than this (a will, a password) is none.
 CONNECT_LIMIT = 256 * 1024
 
+_CANCEL_AGAIN_S = 0.1
+
 _CONNECT = 0x10
 _NAME = b"\0\4MQTT"
 _MQTT_5 = 5
@@ -82,6 +84,15 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has types but does not say
             task.cancel()
         await asyncio.gather(*self.greeting, return_exceptions=True)
         await super().shutdown()
+
+    async def _stop_handler(self, handler: Any) -> None:
+        """A cancellation that comes as a packet arrives is swallowed by `wait_for` (Python 3.11): amqtt then waits for
+        ever for the reader to end. So cancel until it has."""
+        stopping = asyncio.ensure_future(super()._stop_handler(handler))
+        while not (await asyncio.wait([stopping], timeout=_CANCEL_AGAIN_S))[0]:
+            if handler._reader_task is not None:
+                handler._reader_task.cancel()
+        stopping.result()
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session

@@ -50,8 +50,12 @@ class Listener:
         return [bytes(m.payload) for m in self.messages if str(m.topic) == topic]  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        async with asyncio.timeout(timeout_s), self._news:
-            await self._news.wait_for(condition)
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(condition)
+        except TimeoutError:
+            topics = sorted({str(message.topic) for message in self.messages})
+            raise AssertionError(f"did not come; {len(self.messages)} messages on {topics}") from None
 
     async def json(self, topic: str, where: Callable[[Any], bool] = lambda _: True, timeout_s: float = 10.0) -> Any:
         """The newest message on a topic that satisfies `where`; waits for one."""
@@ -128,6 +132,8 @@ async def listen(address: BrokerAddress, *filters: str) -> AsyncIterator[Listene
         finally:
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
+            if client._disconnected.done():
+                client._disconnected.exception()  # aiomqtt leaves it unread when a broker dies
 
 
 def _json(payload: bytes) -> Any:
