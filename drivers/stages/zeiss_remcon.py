@@ -265,7 +265,7 @@ class ZeissRemcon(Stage):
             if elapsed > self.options.move_timeout_s:
                 refusal = await self._abort()
                 reading = await self._wait_at_rest(refusal)
-                raise self._failed(f"the move was not finished after {elapsed:.0f} s and was aborted", reading)
+                raise self._failed(f"the move was not finished after {round(elapsed)} s and was aborted", reading)
 
     def _elsewhere(self, reading: Reading, target: tuple[Decimal, ...], doubt: LinkError | None) -> str:
         off = [

@@ -70,7 +70,7 @@ def test_scatter_at_the_limit_fails_by_its_upper_bound_although_the_seed_s_wordi
     noisy = white(1.0, 0.0999999)
     bounded = assess(noisy)
     assert (bounded.verdict, bounded.decided_by) == (Verdict.FAIL, "precision")
-    assert bounded.std_upper_a == pytest.approx(0.107 * PA, abs=5e-4 * PA)
+    assert bounded.std_upper_a == near(0.107 * PA, abs=5e-4 * PA)
     assert "upper bound 107 fA" in bounded.reason
     assert assess(noisy, criterion=Criterion.SEED).passed
 
@@ -78,7 +78,7 @@ def test_scatter_at_the_limit_fails_by_its_upper_bound_although_the_seed_s_wordi
 def test_offset_within_the_tolerance_passes() -> None:
     result = assess(white(1.08, 0.05))
     assert result.passed
-    assert abs(result.mean_a - PA) + result.mean_half_width_a == pytest.approx(0.0848 * PA, abs=1e-3 * PA)
+    assert abs(result.mean_a - PA) + result.mean_half_width_a == near(0.0848 * PA, abs=1e-3 * PA)
 
 
 def test_offset_whose_confidence_interval_leaves_the_tolerance_fails() -> None:
@@ -260,8 +260,8 @@ def test_a_rate_that_folds_the_mains_onto_the_mean_is_said() -> None:
 
 
 def test_five_cycles_of_a_50_hz_mains_that_is_off_by_0_2_percent_are_54_db_down() -> None:
-    assert integrator_suppression_db(50, 0.02) == pytest.approx(54, abs=0.5)
-    assert integrator_suppression_db(60, 0.02) == pytest.approx(16, abs=0.6)
+    assert integrator_suppression_db(50, 0.02) == near(54, abs=0.5)
+    assert integrator_suppression_db(60, 0.02) == near(16, abs=0.6)
     assert integrator_suppression_db(60, 0.1) > 50
 
 

@@ -15,16 +15,16 @@ from tests.near import near
 @pytest.mark.parametrize(("n", "largest"), [(30, 0.0781), (60, 0.0847), (100, 0.0882), (300, 0.0932), (1000, 0.0963)])
 def test_largest_s_whose_upper_bound_passes(n: int, largest: float) -> None:
     """The table of the acceptance test for a limit of 0.1."""
-    assert 0.1 / st.sigma_upper_bound(1.0, n) == pytest.approx(largest, abs=5e-5)
+    assert 0.1 / st.sigma_upper_bound(1.0, n) == near(largest, abs=5e-5)
 
 
 def test_s_of_the_limit_itself_has_the_bound_0_107() -> None:
-    assert st.sigma_upper_bound(0.1, 300) == pytest.approx(0.107, abs=5e-4)
+    assert st.sigma_upper_bound(0.1, 300) == near(0.107, abs=5e-4)
 
 
 @pytest.mark.parametrize(("n", "k"), [(30, 2.55), (100, 2.23), (300, 2.11)])
 def test_tolerance_factor_95_95(n: int, k: float) -> None:
-    assert st.tolerance_factor(n) == pytest.approx(k, abs=6e-3)
+    assert st.tolerance_factor(n) == near(k, abs=6e-3)
 
 
 def test_ar1_with_rho_0_9_is_worth_0_053_of_its_samples() -> None:
@@ -41,7 +41,7 @@ def test_white_noise_is_worth_nearly_all_its_samples_and_never_more() -> None:
 
 
 def test_half_width_of_a_mean() -> None:
-    assert st.mean_half_width(0.05, 300) == pytest.approx(0.00476, abs=1e-5)
+    assert st.mean_half_width(0.05, 300) == near(0.00476, abs=1e-5)
     assert math.isinf(st.mean_half_width(0.05, 1))
 
 

@@ -16,6 +16,7 @@ from drivers import registry
 from drivers.errors import InvalidValue
 from mocks.wires import Served, serve
 from mocks.world import World
+from tests.near import near
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def test_a_sequence_of_calls_on_one_connection(capsys: pytest.CaptureFixtu
     first, _, last = lines(capsys)
     assert first["method"] == "move_to"
     assert (first["x_m"], first["tilt_deg"]) == (0.0015, 52.0)
-    assert last["x_m"] == pytest.approx(0.00149, rel=1e-12)
+    assert last["x_m"] == near(0.00149, rel=1e-12)
 
 
 async def test_nothing_is_sent_if_a_later_call_of_the_sequence_is_wrong() -> None:

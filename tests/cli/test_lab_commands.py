@@ -19,6 +19,7 @@ from mocks.wires import serve
 from mocks.world import World
 from tests.bridge.conftest import free_port
 from tests.client.conftest import BenchMaker
+from tests.near import near
 
 from .test_direct import lines, run
 
@@ -72,7 +73,7 @@ async def test_a_cycle_is_one_command(bench: BenchMaker, capsys: pytest.CaptureF
         ]
         assert await run("cycle", "--broker", b.url, "--json", "--route", "cell", *words) == 0
         (result,) = lines(capsys)
-        assert result["charge_ah_per_m2"] == pytest.approx(0.05, rel=0.02)
+        assert result["charge_ah_per_m2"] == near(0.05, rel=0.02)
 
 
 async def test_a_wrong_parameter_is_told_before_anything_is_asked(bench: BenchMaker) -> None:
@@ -165,8 +166,8 @@ async def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     cycle = outcome["cycle"]
     assert 4.2 <= cycle["voltage_max_v"] < 4.21
     assert 1.95 < cycle["voltage_min_v"] <= 2.0
-    assert cycle["charge_ah_per_m2"] == pytest.approx(cycle["charge_ah"] / 1e-11)
-    assert cycle["coulombic_efficiency"] == pytest.approx(cycle["discharge_ah"] / cycle["charge_ah"])
+    assert cycle["charge_ah_per_m2"] == near(cycle["charge_ah"] / 1e-11)
+    assert cycle["coulombic_efficiency"] == near(cycle["discharge_ah"] / cycle["charge_ah"])
     assert 0.9 < cycle["coulombic_efficiency"] < 0.96
     samples = outcome["samples"]
     assert samples["published"] == samples["received"] > 10_000

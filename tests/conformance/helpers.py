@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from drivers import errors
 from drivers.errors import PicobridgeError
+from tests.near import near
 
 from .rig import Bench
 
@@ -71,7 +70,7 @@ def check_true(bench: Bench, answer: Any) -> None:
         assert answer == truth
     elif interface == "gauge":
         assert answer.valid
-        assert answer.pressure_pa == pytest.approx(truth, rel=1e-3)
+        assert answer.pressure_pa == near(truth, rel=1e-3)
     else:
         for axis, value in truth.items():
             assert_near(getattr(answer, axis), value, axis, bench)

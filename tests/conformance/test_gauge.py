@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.interfaces import GaugeStatus
+from tests.near import near
 
 from .rig import Bench
 
@@ -31,4 +32,4 @@ async def test_the_pressure_is_in_pascal(device: Any, bench: Bench, pressure_pa:
     world.chamber.pressure_pa = pressure_pa
     reading = await device.pressure()
     assert reading.valid
-    assert reading.pressure_pa == pytest.approx(pressure_pa, rel=1e-4)
+    assert reading.pressure_pa == near(pressure_pa, rel=1e-4)

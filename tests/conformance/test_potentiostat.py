@@ -17,6 +17,7 @@ import pytest
 from drivers.errors import Busy
 from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, EndReason, Flag, SampleBlock
 from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from tests.near import near
 
 from .helpers import check_declared, within
 from .rig import Bench
@@ -136,15 +137,15 @@ async def test_samples(device: Any, bench: Bench, name: str, note: Any) -> None:
         assert whole.end is EndReason.DURATION
         expected = technique.duration_s / technique.interval_s
         assert expected - 1.5 <= len(whole) <= expected + 2.5
-        assert np.median(np.diff(whole["time_s"])) == pytest.approx(technique.interval_s, rel=0.25)
+        assert np.median(np.diff(whole["time_s"])) == near(technique.interval_s, rel=0.25)
     else:
         assert whole.end is EndReason.FINISHED
     if isinstance(technique, CyclicVoltammetry):
         assert 6 <= len(whole) <= 8
     if isinstance(technique, Impedance):
         assert len(whole) == technique.points
-        assert whole["frequency_hz"][0] == pytest.approx(technique.frequency_max_hz, rel=1e-3)
-        assert whole["frequency_hz"][-1] == pytest.approx(technique.frequency_min_hz, rel=1e-3)
+        assert whole["frequency_hz"][0] == near(technique.frequency_max_hz, rel=1e-3)
+        assert whole["frequency_hz"][-1] == near(technique.frequency_min_hz, rel=1e-3)
     note("samples", len(whole))
     note("end", whole.end.value)
 
@@ -158,11 +159,11 @@ async def test_the_current_that_was_asked_for_flows(device: Any, bench: Bench, s
     assert steady.any()
     assert np.all(np.sign(whole["current_a"][steady]) == sign), "positive current charges"
     note("current.ratio", float(np.median(whole["current_a"][steady])) / current)
-    assert np.median(whole["current_a"][steady]) == pytest.approx(current, rel=0.02)
+    assert np.median(whole["current_a"][steady]) == near(current, rel=0.02)
     if bench.limits.load_ohm is not None:
         resistance = float(np.median(whole["voltage_v"][steady])) / current
         note("load.ratio", resistance / bench.limits.load_ohm)
-        assert resistance == pytest.approx(bench.limits.load_ohm, rel=0.05)
+        assert resistance == near(bench.limits.load_ohm, rel=0.05)
 
 
 async def test_the_voltage_that_was_asked_for_is_applied(device: Any, bench: Bench) -> None:
@@ -172,10 +173,10 @@ async def test_the_voltage_that_was_asked_for_is_applied(device: Any, bench: Ben
     assert isinstance(technique, Potentiostatic)
     whole = check_stream(await spend(bench, technique), SAMPLE_COLUMNS)
     steady = (whole["flags"] & (Flag.SETTLING | Flag.OVERLOAD | Flag.COMPLIANCE)) == 0
-    assert np.median(whole["voltage_v"][steady]) == pytest.approx(technique.voltage_v, rel=0.02, abs=2e-3)
+    assert np.median(whole["voltage_v"][steady]) == near(technique.voltage_v, rel=0.02, abs=2e-3)
     if bench.limits.load_ohm is not None:
         expected = technique.voltage_v / bench.limits.load_ohm
-        assert np.median(whole["current_a"][steady]) == pytest.approx(expected, rel=0.05)
+        assert np.median(whole["current_a"][steady]) == near(expected, rel=0.05)
 
 
 async def test_limits_end_a_run(device: Any, bench: Bench) -> None:
@@ -207,7 +208,7 @@ async def test_time_keeps_pace_with_the_clock(device: Any, bench: Bench, note: A
     span = float(whole["time_s"][-1] - whole["time_s"][0])
     ideal = (len(whole) - 1) * interval(bench)
     note("time.ratio", span / ideal)
-    assert span == pytest.approx(ideal, rel=0.1, abs=0.5 * interval(bench))
+    assert span == near(ideal, rel=0.1, abs=0.5 * interval(bench))
     assert took >= 0.9 * duration(bench), "samples of a time that has not passed yet"
 
 

@@ -18,6 +18,7 @@ from drivers.potentiostats.keithley24xx.session import identity_of
 from drivers.registry import parse_options
 from drivers.samples import Flag
 from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic
+from tests.near import near
 
 OPTIONS = Keithley24xxOptions()
 BOTH_MEASURED = (1 << 11) | (1 << 12) | (1 << 15)
@@ -215,7 +216,7 @@ def test_charging_narrows_the_compliance_and_discharging_does_not() -> None:
     window = {"voltage_min_v": 2.0, "voltage_max_v": 4.2}
     charge = plan(Galvanostatic(current_a=5e-12, duration_s=1, **window), MODELS["6430"], OPTIONS, None)
     assert charge.limit_first == 5.0
-    assert charge.limit == pytest.approx(4.3)
+    assert charge.limit == near(4.3)
     discharge = plan(Galvanostatic(current_a=-5e-12, duration_s=1, **window), MODELS["6430"], OPTIONS, None)
     assert (discharge.limit_first, discharge.limit) == (5.0, 5.0)
 
@@ -235,7 +236,7 @@ def test_a_staircase_reaches_its_vertices() -> None:
     levels = list(
         staircase(CyclicVoltammetry(begin_v=0, vertex1_v=0.01, vertex2_v=-0.005, rate_v_per_s=1, step_v=0.004))
     )
-    assert levels == pytest.approx([0.004, 0.008, 0.01, 0.006, 0.002, -0.002, -0.005, -0.001, 0.0], abs=1e-12)
+    assert levels == near([0.004, 0.008, 0.01, 0.006, 0.002, -0.002, -0.005, -0.001, 0.0], abs=1e-12)
     assert 0.01 in levels
     assert -0.005 in levels
 

@@ -17,6 +17,7 @@ from drivers.transports import Address, Transport
 from mocks.instruments.keithley24xx import Keithley24xxMock
 from mocks.instruments.keithley24xx.source import Measured
 from mocks.world import World
+from tests.near import near
 
 from .keithley_bench import CELL_RELAY, FEEDTHROUGH_RELAY, bench
 
@@ -51,10 +52,10 @@ async def test_one_picoampere_arrives_as_one_picoampere(wire: str) -> None:
 async def test_every_wire_and_model_gives_a_steady_grid_of_samples(wire: str, model: str) -> None:
     async with bench(wire, mock={"model": model}) as b:
         block = await b.smu.galvanostatic(1e-9, 2.0, 10.0)
-        assert block["time_s"].tolist() == pytest.approx([i / 10 for i in range(1, 21)], abs=1e-6)
+        assert block["time_s"].tolist() == near([i / 10 for i in range(1, 21)], abs=1e-6)
         assert not np.isnan(block["voltage_v"]).any()
         assert not block["flags"][-1]
-        assert block["voltage_v"][-1] == pytest.approx(1.0, rel=0.2)  # 1 nA through the loop's 1 Gohm
+        assert block["voltage_v"][-1] == near(1.0, rel=0.2)  # 1 nA through the loop's 1 Gohm
 
 
 async def test_same_seed_same_samples_whatever_the_wire() -> None:
@@ -90,7 +91,7 @@ async def test_a_potentiostat_starts_at_its_potential_and_never_at_zero() -> Non
         assert b.position(":SOUR:VOLT:LEV 1.4") < b.position(":OUTP ON")
         assert not b.saw_zero_volts
         assert block["time_s"][0] == 0.0
-        assert block["voltage_v"][-1] == pytest.approx(1.4, abs=1e-3)
+        assert block["voltage_v"][-1] == near(1.4, abs=1e-3)
         assert block.attributes["compliance_a"] == 1e-9
         assert block.attributes["current_range_a"] == 1e-9
 
@@ -112,11 +113,11 @@ async def test_a_sweep_is_a_staircase_with_a_reading_a_step(model: str) -> None:
         block = await b.smu.collect(technique)
         assert block.end is EndReason.FINISHED
         assert len(block) == 41
-        assert block["voltage_v"][[0, 10, 30, 40]] == pytest.approx([0.0, 0.1, -0.1, 0.0], abs=1e-4)
-        assert np.diff(block["time_s"]) == pytest.approx(0.2, abs=1e-6)
+        assert block["voltage_v"][[0, 10, 30, 40]] == near([0.0, 0.1, -0.1, 0.0], abs=1e-4)
+        assert np.diff(block["time_s"]) == near(0.2, abs=1e-6)
         resistance = block["voltage_v"][10] / block["current_a"][10]
         input_resistance = {"6430": 1e16, "2450": 1e10}[model]
-        assert resistance == pytest.approx(1 / (1 / 1e9 + 1 / input_resistance), rel=0.01)
+        assert resistance == near(1 / (1 / 1e9 + 1 / input_resistance), rel=0.01)
 
 
 async def test_impedance_is_refused_before_anything_is_sent() -> None:
@@ -145,7 +146,7 @@ async def test_a_charge_limit_ends_the_run() -> None:
         technique = Galvanostatic(current_a=10e-12, duration_s=100, charge_limit_c=20e-12, interval_s=0.1)
         block = await b.smu.collect(technique)
         assert block.end is EndReason.CAPACITY
-        assert block["time_s"][-1] == pytest.approx(2.1, abs=0.2)
+        assert block["time_s"][-1] == near(2.1, abs=0.2)
 
 
 async def test_a_cell_already_above_the_window_gets_no_current() -> None:
@@ -162,7 +163,7 @@ async def test_compliance_is_a_flag_not_a_number() -> None:
     async with bench(compliance=0.2) as b:
         block = await b.smu.galvanostatic(1e-9, 2.0, 10.0)  # 1 V through 1 Gohm does not fit
         assert block["flags"][-1] & Flag.COMPLIANCE
-        assert block["voltage_v"][-1] == pytest.approx(0.2, abs=0.01)
+        assert block["voltage_v"][-1] == near(0.2, abs=0.01)
 
 
 async def test_an_overflow_is_nan_with_a_flag_and_ends_the_run() -> None:
@@ -186,15 +187,15 @@ async def test_the_default_integration_rejects_both_mains() -> None:
     async with bench(mock={"mains_hz": 60.0}, world=World(mains_hz=60.0)) as b:
         block = await b.smu.galvanostatic(1e-9, 1.0, 5.0)
         assert block.attributes["nplc"] == 6.0
-        assert block.attributes["integration_s"] == pytest.approx(0.1)
-        assert b.smu.capabilities.integration_s == pytest.approx(0.1)
+        assert block.attributes["integration_s"] == near(0.1)
+        assert b.smu.capabilities.integration_s == near(0.1)
 
 
 async def test_a_short_interval_shortens_the_integration_and_says_so() -> None:
     async with bench() as b:
         block = await b.smu.galvanostatic(1e-9, 0.2, 100.0)
         assert block.attributes["nplc"] == 0.5
-        assert np.diff(block["time_s"]) == pytest.approx(0.01, abs=1e-6)
+        assert np.diff(block["time_s"]) == near(0.01, abs=1e-6)
         assert any("mains pick-up is not averaged out" in note for note in block.attributes["notes"])
 
 
@@ -202,7 +203,7 @@ async def test_an_instrument_slower_than_its_integration_is_found_out() -> None:
     """With autozero a real one converts several times a reading; the pace asked for is kept all the same."""
     async with bench(mock={"conversions": 6}) as b:
         block = await b.smu.galvanostatic(1e-9, 1.0, 5.0)
-        assert np.diff(block["time_s"]) == pytest.approx(0.2, abs=1e-6)
+        assert np.diff(block["time_s"]) == near(0.2, abs=1e-6)
         assert block.attributes["nplc"] == 1.0
         assert not (block["flags"] & Flag.TIMING).any()
 
@@ -210,7 +211,7 @@ async def test_an_instrument_slower_than_its_integration_is_found_out() -> None:
 async def test_samples_that_come_too_late_say_so() -> None:
     async with bench(mock={"conversions": 6}, nplc=5) as b:
         block = await b.smu.galvanostatic(1e-9, 3.0, 5.0)
-        assert np.diff(block["time_s"]) == pytest.approx(0.6, abs=1e-6)
+        assert np.diff(block["time_s"]) == near(0.6, abs=1e-6)
         assert (block["flags"] & Flag.TIMING).all()
 
 
@@ -220,8 +221,8 @@ async def test_the_time_stamp_wraps_and_time_goes_on() -> None:
         b.mock.restart_clock = lambda from_s=0.0: restart(99_999.0)  # type: ignore[method-assign]
         block = await b.smu.galvanostatic(1e-9, 5.0, 10.0)
         assert len(block) == 50
-        assert np.diff(block["time_s"]) == pytest.approx(0.1, abs=0.02)
-        assert block["time_s"][-1] == pytest.approx(5.0, abs=0.02)
+        assert np.diff(block["time_s"]) == near(0.1, abs=0.02)
+        assert block["time_s"][-1] == near(5.0, abs=0.02)
 
 
 async def test_settling_is_marked_by_the_ranges_own_time() -> None:
@@ -325,9 +326,9 @@ async def test_a_nanobattery_charges_as_the_oracle_says() -> None:
         )
         block = await b.smu.collect(technique)
         assert block.end is EndReason.CAPACITY
-        assert block["time_s"][-1] == pytest.approx(900, rel=0.01)
+        assert block["time_s"][-1] == near(900, rel=0.01)
         for time_s, volts in ((10, 2.687), (60, 3.051), (300, 3.446), (899, 3.643)):
-            assert np.interp(time_s, block["time_s"], block["voltage_v"]) == pytest.approx(volts, abs=0.02)
+            assert np.interp(time_s, block["time_s"], block["voltage_v"]) == near(volts, abs=0.02)
 
 
 async def test_open_circuit_by_name_of_technique() -> None:

@@ -6,13 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.potentiostats.limits import OVERLOAD_SAMPLES, TAPER_SAMPLES, LimitWatch
 from drivers.samples import SAMPLE_COLUMNS, EndReason, Flag, SampleBlock
 from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from tests.near import near
 
 
 def samples(
@@ -70,16 +70,16 @@ def test_charge_counts_from_the_start_and_across_blocks() -> None:
     watch = LimitWatch(charge(charge_limit_c=4.5e-9))
     times = np.arange(1, 9001) * 0.1
     assert watch.check(samples(3.7, np.full(8999, 5e-12), time=times[:8999])) is None
-    assert watch.charge_c == pytest.approx(4.49950e-9, rel=1e-12)
+    assert watch.charge_c == near(4.49950e-9, rel=1e-12)
     assert watch.check(samples(3.7, 5e-12, time=times[8999:])) is EndReason.CAPACITY
-    assert watch.charge_c == pytest.approx(4.5e-9, rel=1e-12)
+    assert watch.charge_c == near(4.5e-9, rel=1e-12)
 
 
 def test_charge_of_a_discharge_is_negative_and_limited_by_its_size() -> None:
     watch = LimitWatch(charge(current_a=-5e-12, charge_limit_c=1e-12))
     assert watch.check(samples(3.7, -5e-12, time=[0.1])) is None
     assert watch.check(samples(3.7, -5e-12, time=[0.2])) is EndReason.CAPACITY
-    assert watch.charge_c == pytest.approx(-1e-12)
+    assert watch.charge_c == near(-1e-12)
 
 
 def test_a_late_first_sample_brings_no_charge_from_before() -> None:
@@ -91,7 +91,7 @@ def test_a_late_first_sample_brings_no_charge_from_before() -> None:
 def test_charge_bridges_samples_without_a_number() -> None:
     watch = LimitWatch(charge())
     watch.check(samples(3.7, [1e-12, float("nan"), 3e-12], time=[0.1, 0.2, 0.3]))
-    assert watch.charge_c == pytest.approx(0.1e-12 + 0.4e-12)
+    assert watch.charge_c == near(0.1e-12 + 0.4e-12)
 
 
 def test_taper_needs_samples_in_a_row_also_across_blocks() -> None:

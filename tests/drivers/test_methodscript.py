@@ -29,6 +29,7 @@ from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, Open
 from mocks.instruments.methodscript import MethodScriptMock
 from mocks.wires import Served, serve
 from mocks.world import World
+from tests.near import near
 
 LONG = Galvanostatic(current_a=1e-12, duration_s=100_000.0)
 
@@ -189,7 +190,7 @@ async def test_galvanostatic_stops_at_the_voltage_limit_and_the_cell_is_off() ->
         assert block.end is EndReason.VOLTAGE_MAX
         assert block["voltage_v"][-1] >= 4.2
         assert (block["voltage_v"][:-1] < 4.2).all()
-        assert block["current_a"] == pytest.approx(2e-9, rel=0.01)
+        assert block["current_a"] == near(2e-9, rel=0.01)
         assert block.attributes["current_range"] == "100 nA"
         assert not b.mock.cell_is_on
         assert b.mock.record[-3:] == ["loaded 1 lines", "run", "cell off"]
@@ -222,7 +223,7 @@ async def test_voltammogram_and_spectrum() -> None:
         assert len(curve) == 2 * 21
         assert curve["voltage_v"].max() == 0.5
         assert curve["voltage_v"].min() == -0.5
-        assert np.polyfit(curve["voltage_v"], curve["current_a"], 1)[0] == pytest.approx(1e-9, rel=0.1)
+        assert np.polyfit(curve["voltage_v"], curve["current_a"], 1)[0] == near(1e-9, rel=0.1)
         spectrum = await b.driver.impedance(1e3, 1.0, 7, 0.01, 0.1)
         assert spectrum.end is EndReason.FINISHED
         assert spectrum["frequency_hz"][[0, -1]].tolist() == [1000.0, 1.0]

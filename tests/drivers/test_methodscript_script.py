@@ -17,6 +17,7 @@ from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, Open
 from mocks.instruments.methodscript.encoding import literal as read_by_the_instrument
 from mocks.instruments.methodscript.language import load
 from mocks.instruments.methodscript.models import MODELS as MOCK_MODELS
+from tests.near import near
 
 #: CM of an EmStat4 LR, firmware 1.500 (maker's documentation of its Python SDK)
 CM = 0x3FFFFBFE8FFFFFFFFFFFFFFFFFFFFBFFFFE
@@ -38,7 +39,7 @@ def test_literals(value: float, text: str) -> None:
 def test_more_digits_than_fit_are_rounded_below_what_a_converter_sees(value: float) -> None:
     number = read_by_the_instrument(literal(value))
     assert number is not None
-    assert float(number[0]) == pytest.approx(value, rel=1e-6)
+    assert float(number[0]) == near(value, rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [1.5e-18, 1.2345678e-15, float("nan"), float("inf"), 1e30, -1e-30])
@@ -84,11 +85,11 @@ def test_a_discharge_has_the_lower_limit_and_a_rest_both() -> None:
 
 def test_the_charge_limit_shortens_the_script() -> None:
     made = plan(Galvanostatic(current_a=5e-12, duration_s=3600, charge_limit_c=4.5e-9), MODELS["es4_lr"], Settings())
-    assert made.capacity_s == pytest.approx(900.0)
+    assert made.capacity_s == near(900.0)
     loop = next(line for line in made.text() if line.startswith("meas_loop_cp"))
     number = read_by_the_instrument(loop.split()[-1])
     assert number is not None
-    assert float(number[0]) == pytest.approx(900.0, rel=1e-9)
+    assert float(number[0]) == near(900.0, rel=1e-9)
 
 
 def test_taper_and_mains_filter_only_where_the_device_says_it_has_the_commands() -> None:

@@ -20,6 +20,7 @@ from drivers.registry import create
 from mocks.instruments.modbus_relay import ModbusRelayMock, crc16
 from mocks.wires import Served, serve
 from mocks.world import World
+from tests.near import near
 
 ROUTES = {"feedthrough": [0], "stage-ground": [1], "manipulator-ground": [2], "cell": [3]}
 
@@ -81,7 +82,7 @@ def test_check_value_of_the_crc() -> None:
 
 
 def test_silence_between_frames() -> None:
-    assert silence_s(9600) == pytest.approx(4.01e-3, rel=1e-2)
+    assert silence_s(9600) == near(4.01e-3, rel=1e-2)
     assert silence_s(115200) == 1.75e-3
 
 
@@ -100,7 +101,7 @@ async def test_break_before_make(wire: str) -> None:
         assert mock.world.wiring.route == "cell"
         assert mock.record == ["read 0+8", "write []", "read 0+8", "write [3]", "read 0+8"]
         # release and bounce were waited for, and the silences between frames
-        assert mock.timeline.now_s - before_s == pytest.approx(0.07 + 5 * silence_s(9600))
+        assert mock.timeline.now_s - before_s == near(0.07 + 5 * silence_s(9600))
         assert await relay.route() == "cell"
 
 

@@ -22,6 +22,7 @@ from drivers.registry import parse_options
 from mocks.instruments.picomotor8742 import Picomotor8742Mock
 from mocks.wires import serve
 from mocks.world import World
+from tests.near import near
 
 from .arm_rig import STEP, let_go, rig, start_move
 
@@ -109,7 +110,7 @@ async def test_a_chained_unit_is_addressed(wire: str) -> None:
     async with rig(wire, Picomotor8742Options(address=7), address=7) as arm:
         await arm.device.move_to(y_m=3e-6)
         assert arm.commands("PA") == ["7>2PA100"]
-        assert (await arm.device.position()).y_m == pytest.approx(3e-6)
+        assert (await arm.device.position()).y_m == near(3e-6)
 
 
 # --- moves ----------------------------------------------------------------------------------------------------------
@@ -118,9 +119,9 @@ async def test_a_chained_unit_is_addressed(wire: str) -> None:
 async def test_moves_to_the_nearest_step_and_says_where_it_is(wire: str) -> None:
     async with rig(wire) as arm:
         reached = await arm.device.move_to(x_m=10e-6, z_m=-5.02e-6)
-        assert (reached.x_m, reached.y_m, reached.z_m) == pytest.approx((333 * STEP, 0.0, -167 * STEP))
+        assert (reached.x_m, reached.y_m, reached.z_m) == near((333 * STEP, 0.0, -167 * STEP))
         assert not reached.closed_loop
-        assert (arm.world.tip.x_m, arm.world.tip.z_m) == pytest.approx((333 * STEP, -167 * STEP))
+        assert (arm.world.tip.x_m, arm.world.tip.z_m) == near((333 * STEP, -167 * STEP))
         assert arm.commands("PA") == ["1PA333", "3PA-167"]
 
 
@@ -128,7 +129,7 @@ async def test_relative_moves_add_up_in_steps(wire: str) -> None:
     async with rig(wire) as arm:
         for _ in range(3):
             reached = await arm.device.move_by(x_m=50e-9, y_m=-1e-6)
-        assert (reached.x_m, reached.y_m) == pytest.approx((6 * STEP, -99 * STEP))
+        assert (reached.x_m, reached.y_m) == near((6 * STEP, -99 * STEP))
 
 
 async def test_axes_signs_and_steps_are_as_configured(wire: str) -> None:
@@ -140,7 +141,7 @@ async def test_axes_signs_and_steps_are_as_configured(wire: str) -> None:
     async with rig(wire, options) as arm:
         reached = await arm.device.move_to(x_m=2e-6, y_m=4e-6, z_m=1e-6)
         assert arm.commands("PA") == ["2PA100", "1PA200", "3PA-40"]
-        assert (reached.x_m, reached.y_m, reached.z_m) == pytest.approx((2e-6, 4e-6, 1e-6))
+        assert (reached.x_m, reached.y_m, reached.z_m) == near((2e-6, 4e-6, 1e-6))
 
 
 async def test_the_count_is_not_the_place(wire: str) -> None:
@@ -148,7 +149,7 @@ async def test_the_count_is_not_the_place(wire: str) -> None:
         await arm.device.move_to(x_m=30e-6)
         reached = await arm.device.move_to(x_m=0.0)
         assert reached.x_m == 0.0
-        assert arm.world.tip.x_m == pytest.approx(3e-6)
+        assert arm.world.tip.x_m == near(3e-6)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +182,9 @@ async def test_stop_ends_a_move_at_once_with_the_position(wire: str) -> None:
         let_go(arm)
         with pytest.raises(MoveFailed, match="axis x was stopped") as caught:
             await task
-        assert caught.value.detail["position"]["x_m"] == pytest.approx(stopped.x_m)
+        assert caught.value.detail["position"]["x_m"] == near(stopped.x_m)
         assert arm.commands("PA") == ["1PA2000"]
-        assert arm.world.tip.x_m == pytest.approx(stopped.x_m)
+        assert arm.world.tip.x_m == near(stopped.x_m)
 
 
 async def test_position_can_be_read_during_a_move_but_no_second_one_begun(wire: str) -> None:
@@ -193,7 +194,7 @@ async def test_position_can_be_read_during_a_move_but_no_second_one_begun(wire: 
         with pytest.raises(Busy, match="a move is under way"):
             await arm.device.move_by(z_m=1e-6)
         let_go(arm)
-        assert (await task).x_m == pytest.approx(60e-6)
+        assert (await task).x_m == near(60e-6)
 
 
 async def test_a_cancelled_move_leaves_nothing_running(wire: str) -> None:
@@ -285,7 +286,7 @@ async def test_what_it_has_not_is_unsupported() -> None:
         assert not capabilities.closed_loop
         assert not capabilities.can_insert
         assert capabilities.resolution_m == STEP
-        assert capabilities.speed_max_m_per_s == pytest.approx(60e-6)
+        assert capabilities.speed_max_m_per_s == near(60e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from drivers.errors import (
     Refused,
 )
 from drivers.manipulators import Picomotor8742Options
+from tests.near import near
 
 from .arm_rig import STEP, let_go, rig, start_move
 
@@ -58,10 +59,10 @@ async def test_no_fault_ever_gives_a_wrong_position(wire: str, fault: str) -> No
             for _ in range(2):
                 with suppress(LinkError):
                     position = await arm.device.position()
-                    assert (position.x_m, position.y_m, position.z_m) == pytest.approx(truth)
+                    assert (position.x_m, position.y_m, position.z_m) == near(truth)
             arm.served.faults.clear()
             position = await arm.device.position()
-            assert (position.x_m, position.y_m, position.z_m) == pytest.approx(truth)
+            assert (position.x_m, position.y_m, position.z_m) == near(truth)
 
 
 @pytest.mark.parametrize(("wire", "fault"), [*(("usb", fault) for fault in FAULTS), ("tcp", "late"), ("tcp", "drop")])
@@ -76,10 +77,10 @@ async def test_no_fault_repeats_a_move(wire: str, fault: str) -> None:
             except LinkError:
                 assert not arm.mock.axes[0].motion.moving(arm.mock.timeline.now_ns)
             else:
-                assert reached.x_m == pytest.approx(nth * 3e-6)
+                assert reached.x_m == near(nth * 3e-6)
             assert arm.commands("PA") in ([], [f"1PA{nth * 100}"])
             arm.served.faults.clear()
-            assert (await arm.device.position()).x_m == pytest.approx(arm.mock.axes[0].count * STEP)
+            assert (await arm.device.position()).x_m == near(arm.mock.axes[0].count * STEP)
 
 
 async def test_a_move_that_got_lost_is_said_to_have_failed(wire: str) -> None:
@@ -103,7 +104,7 @@ async def test_silence_is_said_soon_and_a_late_answer_does_no_harm(wire: str) ->
         assert caught.value.device == "arm"
         assert caught.value.sent
         arm.served.faults.clear()
-        assert (await arm.device.position()).x_m == pytest.approx(15e-6)
+        assert (await arm.device.position()).x_m == near(15e-6)
 
 
 async def test_unplugged_in_a_move_and_back(wire: str) -> None:
@@ -118,7 +119,7 @@ async def test_unplugged_in_a_move_and_back(wire: str) -> None:
         assert not arm.mock.axes[0].motion.moving(arm.mock.timeline.now_ns)
         assert arm.commands("PA") == ["1PA2000"]
         reached = await arm.device.move_by(y_m=3e-6)
-        assert reached.y_m == pytest.approx(3e-6)
+        assert reached.y_m == near(3e-6)
 
 
 async def test_a_reset_controller_gets_its_settings_again_but_no_absolute_move(wire: str) -> None:
@@ -133,7 +134,7 @@ async def test_a_reset_controller_gets_its_settings_again_but_no_absolute_move(w
         assert arm.mock.axes[0].velocity == 1000
         with pytest.raises(Refused, match="counts from zero again"):
             await arm.device.move_to(x_m=15e-6)
-        assert (await arm.device.move_by(x_m=3e-6)).x_m == pytest.approx(3e-6)
+        assert (await arm.device.move_by(x_m=3e-6)).x_m == near(3e-6)
         arm.device.accept_position()
         assert (await arm.device.move_to(x_m=0.0)).x_m == 0.0
 
@@ -145,7 +146,7 @@ async def test_a_stalled_endpoint_is_cleared(endpoint: int) -> None:
         arm.served.wire.stall(endpoint)  # type: ignore[attr-defined]
         with suppress(LinkError):  # what meets the stall may fail, nothing after it
             await arm.device.identify()
-        assert (await arm.device.position()).x_m == pytest.approx(15e-6)
+        assert (await arm.device.position()).x_m == near(15e-6)
 
 
 async def test_an_error_of_the_usb_library_is_a_lost_device() -> None:

@@ -16,6 +16,7 @@ from drivers.potentiostats.tdstat.codec import MYSTAT, TDSTATV3, Calibration, de
 from drivers.samples import EndReason, Flag
 from drivers.techniques import CyclicVoltammetry, Galvanostatic, OpenCircuit, Potentiostatic, Technique
 from mocks.world import CurrentDrive, HostClock, OpenDrive
+from tests.near import near
 
 from .tdstat_rig import CELL, rig
 
@@ -70,7 +71,7 @@ def test_flash_that_was_never_written_means_the_defaults(model: object) -> None:
     calibration = Calibration.of(chosen, b"\xff" * 6, b"\xff" * chosen.shunt_bytes)
     assert set(calibration.shunt) == {1.0}
     assert (calibration.offset_voltage, calibration.offset_current) == (0.0, 0.0)
-    assert calibration.full_scale_a(len(chosen.nominal_a) - 1) == pytest.approx(2.5e-6)
+    assert calibration.full_scale_a(len(chosen.nominal_a) - 1) == near(2.5e-6)
 
 
 @given(st.integers(-524288, 524287), st.sampled_from([TDSTATV3, MYSTAT]))
@@ -104,14 +105,14 @@ async def test_currents_and_voltages_are_right_on_both_models(model: str, calibr
     extra = {"offset_voltage": 700, "offset_current": -1300, "shunt": (1.0,) * (ranges - 1) + (1.02,)}
     async with rig(model=model, calibrated=calibrated, **(extra if calibrated else {})) as pstat:
         block = await pstat.device.potentiostatic(2.0, duration_s=0.5, current_limit_a=1e-6)
-        assert block["voltage_v"][-1] == pytest.approx(2.0, abs=3e-5)
-        assert block["current_a"][-1] == pytest.approx(2.0 / LOOP_OHM, abs=3e-12)
+        assert block["voltage_v"][-1] == near(2.0, abs=3e-5)
+        assert block["current_a"][-1] == near(2.0 / LOOP_OHM, abs=3e-12)
         block = await pstat.device.galvanostatic(1.5e-9, duration_s=1.0)
-        assert block["current_a"][-1] == pytest.approx(1.5e-9, abs=4e-12)
-        assert block["voltage_v"][-1] == pytest.approx(1.5e-9 * LOOP_OHM, abs=5e-3)
+        assert block["current_a"][-1] == near(1.5e-9, abs=4e-12)
+        assert block["voltage_v"][-1] == near(1.5e-9 * LOOP_OHM, abs=5e-3)
         drives = pstat.device.capabilities.current_ranges
-        assert drives[-1].source_resolution_a == pytest.approx(4.77e-12, rel=0.03)
-        assert drives[-1].resolution_a == pytest.approx(1.19e-12, rel=0.03)
+        assert drives[-1].source_resolution_a == near(4.77e-12, rel=0.03)
+        assert drives[-1].resolution_a == near(1.19e-12, rel=0.03)
 
 
 # --- techniques -----------------------------------------------------------------------------------------------------
@@ -122,9 +123,9 @@ async def test_open_circuit_never_closes_the_relay() -> None:
         block = await pstat.device.open_circuit(duration_s=1.0)
         assert "CELL ON" not in pstat.mock.record
         assert block.end is EndReason.DURATION
-        assert block["time_s"] == pytest.approx(np.arange(11) * 0.1)
+        assert block["time_s"] == near(np.arange(11) * 0.1)
         assert (block["voltage_v"] > 0.5).all()
-        assert block["current_a"] == pytest.approx(np.zeros(11))
+        assert block["current_a"] == near(np.zeros(11))
         assert (block["flags"] == Flag.HOST_TIME).all()
         assert not pstat.device.capabilities.device_clock
 
@@ -154,7 +155,7 @@ async def test_the_smallest_range_that_fits(technique: Technique, command: str, 
         assert command in pstat.mock.record
         assert block.attributes["range"] == command
         steps = block["current_a"] / (resolution / (1 << 21))
-        assert steps == pytest.approx(np.round(steps), abs=1e-6)
+        assert steps == near(np.round(steps), abs=1e-6)
 
 
 @pytest.mark.parametrize(("current", "reason"), [(1e-9, EndReason.VOLTAGE_MAX), (-1e-9, EndReason.VOLTAGE_MIN)])
@@ -171,7 +172,7 @@ async def test_charge_and_taper_end_a_run() -> None:
     async with rig(relay=CELL) as pstat:
         block = await pstat.device.galvanostatic(1e-9, 60.0, charge_limit_c=1e-9)
         assert block.end is EndReason.CAPACITY
-        assert block["time_s"][-1] == pytest.approx(1.0, abs=0.11)
+        assert block["time_s"][-1] == near(1.0, abs=0.11)
     async with rig() as pstat:
         block = await pstat.device.potentiostatic(1.0, duration_s=60.0, taper_current_a=2e-9, current_limit_a=1e-6)
         assert block.end is EndReason.TAPER
@@ -197,8 +198,8 @@ async def test_slow_sampling_still_reads_fresh_conversions() -> None:
         slow = await pstat.device.galvanostatic(3e-10, 10.0, rate_hz=1.0)
     async with rig(relay=CELL) as pstat:
         fast = await pstat.device.galvanostatic(3e-10, 10.0, rate_hz=10.0)
-    assert slow["time_s"] == pytest.approx(np.arange(11.0))
-    assert slow["voltage_v"] == pytest.approx(fast["voltage_v"][::10], abs=1e-3)
+    assert slow["time_s"] == near(np.arange(11.0))
+    assert slow["voltage_v"] == near(fast["voltage_v"][::10], abs=1e-3)
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.05])
@@ -210,10 +211,10 @@ async def test_a_sweep_is_a_staircase_at_the_rate_asked_for(rate: float) -> None
         block = await pstat.device.collect(sweep)
         levels = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.08, 0.06, 0.04, 0.02, 0, -0.02, -0.04, -0.05, -0.03, -0.01, 0]
         assert block.end is EndReason.FINISHED
-        assert block["voltage_v"] == pytest.approx(levels, abs=1e-4)
-        assert np.diff(block["time_s"]) == pytest.approx(np.full(16, 0.02 / rate), abs=2e-3)
+        assert block["voltage_v"] == near(levels, abs=1e-4)
+        assert np.diff(block["time_s"]) == near(np.full(16, 0.02 / rate), abs=2e-3)
         if rate < 0.1:  # else the lead's 100 pF is still being charged while the converter works
-            assert block["current_a"] == pytest.approx(np.array(levels) / LOOP_OHM, abs=1e-11)
+            assert block["current_a"] == near(np.array(levels) / LOOP_OHM, abs=1e-11)
 
 
 # --- what it refuses ------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from drivers.transports import open_transport
 from mocks.instruments.tdstat import TdstatMock
 from mocks.wires import serve
 from mocks.world import World
+from tests.near import near
 
 from .tdstat_rig import CELL, rig
 
@@ -53,8 +54,8 @@ async def test_no_fault_ever_makes_a_sample(fault: str, calibrated: bool) -> Non
             with suppress(LinkError, DeviceError, CellNotOff):
                 block = await pstat.device.galvanostatic(1e-9, 1.0)
                 assert block.end is EndReason.DURATION
-                assert block["current_a"] == pytest.approx(np.full(len(block), 1e-9), abs=4e-12)
-                assert block["voltage_v"][5:] == pytest.approx(np.full(len(block) - 5, 1.0), abs=0.02)
+                assert block["current_a"] == near(np.full(len(block), 1e-9), abs=4e-12)
+                assert block["voltage_v"][5:] == near(np.full(len(block) - 5, 1.0), abs=0.02)
                 assert len(set(block["time_s"].tolist())) == len(block)
             pstat.served.faults.clear()
             assert not pstat.mock.cell_on
@@ -72,7 +73,7 @@ async def test_a_spoiled_sample_is_asked_for_again_and_the_run_goes_on() -> None
         flags = np.concatenate([block["flags"] for block in seen])
         assert (flags & Flag.TIMING).any()
         current = np.concatenate([block["current_a"] for block in seen])
-        assert current == pytest.approx(np.full(len(current), 1e-9), abs=4e-12)
+        assert current == near(np.full(len(current), 1e-9), abs=4e-12)
 
 
 @pytest.mark.parametrize("question", [5, 25, 30])
@@ -139,7 +140,7 @@ async def test_unplugged_at_rest_it_forgets_everything() -> None:
             await pstat.device.identify()
         await pstat.device.connect()
         block = await pstat.device.galvanostatic(1e-9, 0.3)
-        assert block["current_a"] == pytest.approx(np.full(len(block), 1e-9), abs=4e-12)
+        assert block["current_a"] == near(np.full(len(block), 1e-9), abs=4e-12)
 
 
 async def test_an_instrument_that_restarts_unnoticed_is_flagged() -> None:
@@ -198,9 +199,9 @@ async def test_the_mock_matches_by_exact_length_and_says_wait() -> None:
         assert await ask(b"CELL ON\n") == b"?"
         assert await ask(b"RANGE 5") == b"?"
         assert await ask(b"RANGE 4") == b"OK"
-        assert clock.monotonic() == pytest.approx(0.01)
+        assert clock.monotonic() == near(0.01)
         assert await ask(b"DACCAL") == b"OK"
-        assert clock.monotonic() == pytest.approx(0.51)
+        assert clock.monotonic() == near(0.51)
         assert len(await ask(b"ADCREAD")) == 6
         await clock.sleep(0.079)
         assert await ask(b"ADCREAD") == b"WAIT"

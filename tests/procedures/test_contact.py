@@ -33,9 +33,9 @@ async def test_contact_is_found_within_a_step_and_pressed_no_further_than_asked(
     result = await make_contact(bench)
     assert result["verdict"] == "contact"
     assert result["found"] is True
-    assert result["ocv_v"] == pytest.approx(bench.world.terminals("smu").node_voltage_v, abs=2e-3)
+    assert result["ocv_v"] == near(bench.world.terminals("smu").node_voltage_v, abs=2e-3)
     assert result["ocv_v"] > 1.0
-    assert result["contact_z_m"] == pytest.approx(bench.world.tip.pad_m[2], abs=60e-9)
+    assert result["contact_z_m"] == near(bench.world.tip.pad_m[2], abs=60e-9)
     assert bench.world.tip.max_press_m <= 50e-9 + 50e-9
     assert result["steps"] == 22
     assert not bench.smu.on

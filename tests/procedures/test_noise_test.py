@@ -14,6 +14,7 @@ from drivers.errors import CellNotOff, DeviceLost, InvalidValue, Refused, Unsupp
 from drivers.potentiostats.polling import Reading
 from drivers.samples import Flag
 from mocks.world import World
+from tests.near import near
 
 from .bench import KEITHLEY_2450, KEITHLEY_6430, Bench, limited
 
@@ -29,7 +30,7 @@ async def test_shielded_feedthrough_passes_at_1_pa(seed: int) -> None:
     bench = Bench(World(seed=seed))
     result = await noise_test(bench, route="feedthrough")
     assert result["verdict"] == "pass", result["reason"]
-    assert result["mean_a"] == pytest.approx(1e-12, abs=0.1e-12)
+    assert result["mean_a"] == near(1e-12, abs=0.1e-12)
     assert 0.03e-12 < result["std_a"] < 0.1e-12
     assert result["n"] in (300, 301)
     assert (result["route"], result["range"], result["criterion"]) == ("feedthrough", "10 pA", "bounded")

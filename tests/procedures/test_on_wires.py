@@ -90,7 +90,7 @@ async def test_noise_by_route_as_in_the_seed() -> None:
         quick = {"duration": 40, "settle": 2}
         shielded = await lab.do("noise-test", route="feedthrough", **quick)
         assert shielded["verdict"] == "pass", shielded["reason"]
-        assert shielded["mean_a"] == pytest.approx(1e-12, abs=1e-13)
+        assert shielded["mean_a"] == near(1e-12, abs=1e-13)
         assert shielded["instrument"]["model"] == "6430"
         assert shielded["range"] in ("1 pA", "10 pA")
         assert lab.source_is_off
@@ -124,7 +124,7 @@ async def test_contact_then_the_charge_of_fig8b() -> None:
     charge = result["cycles"][0]["steps"][0]
     assert charge["duration_interpolated_s"] == near(303.5, rel=0.015)
     assert charge["charge_ah"] == near(10.54e-12, rel=0.015)
-    assert result["voltage_max_v"] == pytest.approx(4.2, abs=0.02)
+    assert result["voltage_max_v"] == near(4.2, abs=0.02)
     assert 0.95 < result["coulombic_efficiency"] <= 1.01
     assert lab.source_is_off
 
@@ -144,7 +144,7 @@ async def test_fig9_gives_a_third_back() -> None:
         )
     assert result["charge_ah_per_m2"] == near(0.300, rel=0.01)
     assert result["discharge_ah_per_m2"] == near(0.1028, rel=0.015)
-    assert result["coulombic_efficiency"] == pytest.approx(0.343, abs=0.006)
+    assert result["coulombic_efficiency"] == near(0.343, abs=0.006)
 
 
 async def test_abort_switches_the_real_source_off() -> None:

@@ -9,6 +9,7 @@ import pytest
 from mocks.world import World
 from mocks.world.presets import SHEET_AREA_M2
 from mocks.world.wiring import CELL, FEEDTHROUGH
+from tests.near import near
 
 from .rig import Rig
 
@@ -19,10 +20,10 @@ def sheet() -> Rig:
 
 def test_sheet_cell_has_the_notes_impedance() -> None:
     terminals = sheet().terminals
-    assert abs(terminals.impedance(1000.0)) == pytest.approx(1181.0, abs=1.0)
+    assert abs(terminals.impedance(1000.0)) == near(1181.0, abs=1.0)
     low = terminals.impedance(0.1)
-    assert low.real == pytest.approx(1860.0, abs=1.0)
-    assert low.imag == pytest.approx(-505.0, abs=1.0)
+    assert low.real == near(1860.0, abs=1.0)
+    assert low.imag == near(-505.0, abs=1.0)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,9 @@ def test_a_shorted_sheet_cell(short_ohm: float, real: float, imag: float, phase_
     rig = sheet()
     rig.world.events.short_ohm = short_ohm
     z = rig.terminals.impedance(0.1)
-    assert z.real == pytest.approx(real, rel=0.001)
-    assert z.imag == pytest.approx(imag, abs=max(1.0, abs(imag) * 0.01) if abs(imag) > 1 else 0.01)
-    assert math.degrees(math.atan2(z.imag, z.real)) == pytest.approx(phase_deg, abs=0.1)
+    assert z.real == near(real, rel=0.001)
+    assert z.imag == near(imag, abs=max(1.0, abs(imag) * 0.01) if abs(imag) > 1 else 0.01)
+    assert math.degrees(math.atan2(z.imag, z.real)) == near(phase_deg, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -44,21 +45,21 @@ def test_a_shorted_sheet_cell(short_ohm: float, real: float, imag: float, phase_
 )
 def test_a_nanobatterys_impedance_is_the_cables(stray_f: float, frequency_hz: float, ohms: float) -> None:
     rig = Rig("fig8a_nominal", stray_f=stray_f, cell_options={"diffusion_ohm_m2": 0.0})
-    assert abs(rig.terminals.impedance(frequency_hz)) == pytest.approx(ohms, rel=0.01)
+    assert abs(rig.terminals.impedance(frequency_hz)) == near(ohms, rel=0.01)
 
 
 def test_open_lead_and_loop() -> None:
     world = World(loop_resistance_ohm=1e9)
     terminals = world.terminals("smu", input_resistance_ohm=1e12)
     world.wiring.set_relay(CELL, True)
-    assert terminals.impedance(10.0) == pytest.approx(1 / (1e-12 + 2j * math.pi * 10.0 * 100e-12))
+    assert terminals.impedance(10.0) == near(1 / (1e-12 + 2j * math.pi * 10.0 * 100e-12))
     world.wiring.set_relay(CELL, False)
     world.wiring.set_relay(FEEDTHROUGH, True)
-    assert abs(terminals.impedance(1e-6)) == pytest.approx(1e9, rel=0.01)
+    assert abs(terminals.impedance(1e-6)) == near(1e9, rel=0.01)
 
 
 def test_a_shorted_cell_is_its_resistor() -> None:
-    assert abs(Rig("fig10").terminals.impedance(0.01)) == pytest.approx(10e9, rel=1e-3)
+    assert abs(Rig("fig10").terminals.impedance(0.01)) == near(10e9, rel=1e-3)
 
 
 def test_direct_current_agrees_with_impedance() -> None:
@@ -66,7 +67,7 @@ def test_direct_current_agrees_with_impedance() -> None:
     rig = Rig("fig8a_nominal", precharge=True)
     rest = rig.sample(0.01).voltage_end_v
     step = rig.constant_current(50.0, seconds=0.01, dt=0.001)
-    assert (step.last_v - rest) / 5e-12 == pytest.approx(1.3e9, rel=0.05)
+    assert (step.last_v - rest) / 5e-12 == near(1.3e9, rel=0.05)
 
 
 def test_zero_frequency_is_refused() -> None:

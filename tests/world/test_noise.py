@@ -12,6 +12,7 @@ from bridge.analysis.noise import NoiseSpec, Verdict, assess_noise
 from mocks.world import CurrentDrive, OpenDrive, VoltageDrive, World
 from mocks.world.noise import ROUTE_LEVELS, Line, NoiseLevels
 from mocks.world.wiring import FEEDTHROUGH, MANIPULATOR_GROUND, STAGE_GROUND
+from tests.near import near
 
 from .rig import NS
 
@@ -64,8 +65,8 @@ def test_unshielded_path_fails_at_1_picoampere(seed: int) -> None:
 )
 def test_levels_of_one_second_averages(coil: int, offset_a: float, sigma_a: float) -> None:
     seconds = record(coil, 0.0, count=6000).reshape(-1, 10).mean(axis=1)
-    assert seconds[:60].mean() == pytest.approx(offset_a, abs=0.3 * sigma_a)
-    assert np.diff(seconds).std() / np.sqrt(2) == pytest.approx(sigma_a, rel=0.15)
+    assert seconds[:60].mean() == near(offset_a, abs=0.3 * sigma_a)
+    assert np.diff(seconds).std() / np.sqrt(2) == near(sigma_a, rel=0.15)
 
 
 def test_white_noise_falls_with_the_root_of_the_integration() -> None:
@@ -73,7 +74,7 @@ def test_white_noise_falls_with_the_root_of_the_integration() -> None:
         record(FEEDTHROUGH, 0.0, count=2000, interval_ns=length, length_ns=length).std()
         for length in (20 * MS, 500 * MS)
     )
-    assert short / long == pytest.approx(5.0, rel=0.15)
+    assert short / long == near(5.0, rel=0.15)
 
 
 def test_whole_mains_periods_reject_the_mains() -> None:
@@ -82,8 +83,8 @@ def test_whole_mains_periods_reject_the_mains() -> None:
         ms: record(MANIPULATOR_GROUND, 0.0, count=1000, interval_ns=137 * MS, length_ns=ms * MS).std()
         for ms in (2, 20, 30, 100)
     }
-    assert rms[2] == pytest.approx(150e-12, rel=0.1)
-    assert rms[30] == pytest.approx(150e-12 * 2 / (3 * np.pi), rel=0.15), "sinc of one and a half periods"
+    assert rms[2] == near(150e-12, rel=0.1)
+    assert rms[30] == near(150e-12 * 2 / (3 * np.pi), rel=0.15), "sinc of one and a half periods"
     assert rms[20] < 6e-12
     assert rms[100] < 3e-12
 
@@ -94,7 +95,7 @@ def test_60_hertz_mains_pass_a_20_millisecond_integration() -> None:
     world.wiring.set_relay(MANIPULATOR_GROUND, True)
     for ms, expected in ((20, 150e-12 * 0.156), (100, 2.3e-12)):
         currents = [terminals.measure(k * 137 * MS, ms * MS).current_a for k in range(1000)]
-        assert np.std(currents) == pytest.approx(expected, rel=0.25)
+        assert np.std(currents) == near(expected, rel=0.25)
 
 
 def test_short_integrations_at_a_divisor_of_the_mains_see_it_as_a_slow_wave() -> None:
@@ -106,7 +107,7 @@ def test_short_integrations_at_a_divisor_of_the_mains_see_it_as_a_slow_wave() ->
     assert np.diff(folded).std() < 0.35 * np.diff(revealed).std()
     spectrum = np.abs(np.fft.rfft(revealed - revealed.mean()))
     frequencies = np.fft.rfftfreq(len(revealed), 1 / 7)
-    assert frequencies[spectrum.argmax()] == pytest.approx(1.0, abs=0.1)
+    assert frequencies[spectrum.argmax()] == near(1.0, abs=0.1)
 
 
 def test_mains_wander_within_a_twentieth_of_a_hertz_and_keep_their_phase() -> None:
@@ -117,7 +118,7 @@ def test_mains_wander_within_a_twentieth_of_a_hertz_and_keep_their_phase() -> No
     # the phase is the frequency's integral: two halves of an interval have the whole one's mean
     for start in (0.0, 3.2, 411.7):
         halves = 0.5 * (line.mean(start, 0.004) + line.mean(start + 0.004, 0.004))
-        assert line.mean(start, 0.008) == pytest.approx(halves, abs=1e-4)
+        assert line.mean(start, 0.008) == near(halves, abs=1e-4)
 
 
 def test_mains_show_on_the_voltage_of_a_high_impedance_node_but_not_of_a_held_one() -> None:
@@ -128,8 +129,8 @@ def test_mains_show_on_the_voltage_of_a_high_impedance_node_but_not_of_a_held_on
     for name, drive in (("current", CurrentDrive(0.0)), ("voltage", VoltageDrive(0.0))):
         terminals.set_drive(0, drive)
         rms[name] = np.std([terminals.measure(k * 137 * MS, 1 * MS).voltage_v for k in range(500)])
-    assert rms["current"] == pytest.approx(150e-12 / (2 * np.pi * 50.0 * 100e-12), rel=0.1)
-    assert rms["voltage"] == pytest.approx(200e-6, rel=0.2)
+    assert rms["current"] == near(150e-12 / (2 * np.pi * 50.0 * 100e-12), rel=0.1)
+    assert rms["voltage"] == near(200e-6, rel=0.2)
 
 
 def test_bursts_come_at_their_rate_and_die_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_bursts_come_at_their_rate_and_die_away(monkeypatch: pytest.MonkeyPatch)
     currents = np.abs(record(MANIPULATOR_GROUND, 0.0, count=20000))
     loud = currents > 0.5e-12
     begun = np.flatnonzero(loud[1:] & ~loud[:-1])
-    assert len(begun) == pytest.approx(0.02 * 2000, abs=15)
+    assert len(begun) == near(0.02 * 2000, abs=15)
     assert 3e-12 < currents.max() < 6e-12
     assert np.median(currents) < 1e-15
 
@@ -156,7 +157,7 @@ def test_stage_motion_is_heard_and_leaves_a_fading_charge() -> None:
     during = seconds(100, 200)
     world.chamber.stage_moving = False
     after = seconds(300, 300)
-    assert during[100:].std() == pytest.approx(5e-12, rel=0.2)
+    assert during[100:].std() == near(5e-12, rel=0.2)
     assert before.std() < 0.1e-12
     assert after[100:].std() < 0.1e-12
 
@@ -170,7 +171,7 @@ def test_triboelectric_charge_fades_within_20_seconds() -> None:
     world.chamber.stage_moving = False
     currents = [terminals.measure((k + 1) * NS, NS).current_a for k in range(200)]
     assert 2e-12 < abs(currents[0]) < 20e-12
-    assert currents[20] / currents[0] == pytest.approx(np.exp(-1), abs=0.05)
+    assert currents[20] / currents[0] == near(np.exp(-1), abs=0.05)
     assert abs(currents[199]) < 0.3e-12
 
 

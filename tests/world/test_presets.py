@@ -6,6 +6,7 @@ import pytest
 
 from mocks.world import CurrentDrive, World
 from mocks.world.presets import PRESETS, UAH_PER_CM2
+from tests.near import near
 
 from .rig import AREA_M2, NS, Rig, Step
 
@@ -15,13 +16,13 @@ PERCENT = 0.01
 
 def check_voltages(step: Step, expected: dict[float, float]) -> None:
     for second, voltage in expected.items():
-        assert step.voltage_v[second] == pytest.approx(voltage, abs=MILLIVOLTS), f"at {second} s"
+        assert step.voltage_v[second] == near(voltage, abs=MILLIVOLTS), f"at {second} s"
 
 
 def test_fig8a_charges_to_the_shelf_in_900_seconds() -> None:
     step = Rig("fig8a").constant_current(50.0, seconds=900.0)
-    assert step.uah_per_cm2 == pytest.approx(12.5, rel=PERCENT)
-    assert step.charge_c == pytest.approx(4.5e-9, rel=PERCENT)
+    assert step.uah_per_cm2 == near(12.5, rel=PERCENT)
+    assert step.charge_c == near(4.5e-9, rel=PERCENT)
     check_voltages(step, {10: 2.687, 60: 3.051, 149: 3.263, 300: 3.446, 450: 3.522, 600: 3.571, 899: 3.643})
 
 
@@ -32,16 +33,16 @@ def test_fig8a_with_the_nominal_anode_is_lower() -> None:
 
 def test_fig8b_reaches_4_2_volts_near_the_theoretical_capacity() -> None:
     step = Rig("fig8b").constant_current(1250.0, until_above_v=4.2, dt=0.1)
-    assert step.seconds == pytest.approx(303.5, rel=PERCENT)
-    assert step.uah_per_cm2 == pytest.approx(105.4, rel=PERCENT)
+    assert step.seconds == near(303.5, rel=PERCENT)
+    assert step.uah_per_cm2 == near(105.4, rel=PERCENT)
     check_voltages(step, {30: 3.562, 60: 3.735, 150: 3.846, 250: 4.037, 300: 4.190})
 
 
 def test_fig8b_with_a_nominal_anode_and_less_resistance_ends_on_plated_lithium() -> None:
     rig = Rig("fig8b", cell_options={"anode_c_per_m2": 65.3 * UAH_PER_CM2, "interface_ohm_m2": 20e-4})
     step = rig.constant_current(1250.0, until_above_v=4.2, dt=0.1)
-    assert step.seconds == pytest.approx(301.2, rel=PERCENT)
-    assert step.uah_per_cm2 == pytest.approx(104.6, rel=PERCENT)
+    assert step.seconds == near(301.2, rel=PERCENT)
+    assert step.uah_per_cm2 == near(104.6, rel=PERCENT)
 
 
 def reversibility(rig: Rig, ua_per_cm2: float, seconds: float) -> tuple[Step, Step, float]:
@@ -52,22 +53,22 @@ def reversibility(rig: Rig, ua_per_cm2: float, seconds: float) -> tuple[Step, St
 
 def test_fig9_gives_a_third_back() -> None:
     charge, discharge, ratio = reversibility(Rig("fig9"), 60.0, 1800.0)
-    assert charge.uah_per_cm2 == pytest.approx(30.0, rel=PERCENT)
-    assert charge.last_v == pytest.approx(3.693, abs=MILLIVOLTS)
-    assert discharge.seconds == pytest.approx(617.0, rel=PERCENT)
-    assert discharge.uah_per_cm2 == pytest.approx(10.28, rel=PERCENT)
-    assert ratio == pytest.approx(0.343, rel=PERCENT)
+    assert charge.uah_per_cm2 == near(30.0, rel=PERCENT)
+    assert charge.last_v == near(3.693, abs=MILLIVOLTS)
+    assert discharge.seconds == near(617.0, rel=PERCENT)
+    assert discharge.uah_per_cm2 == near(10.28, rel=PERCENT)
+    assert ratio == near(0.343, rel=PERCENT)
 
 
 @pytest.mark.parametrize(("teraohms", "expected"), [(1.2, 0.363), (1.1, 0.326), (1.16, 0.349)])
 def test_a_leak_looks_the_same_in_one_cycle(teraohms: float, expected: float) -> None:
     rig = Rig("fig9_leak", cell_options={"leak_ohm_m2": teraohms * 1e12 * AREA_M2})
-    assert reversibility(rig, 60.0, 1800.0)[2] == pytest.approx(expected, rel=PERCENT)
+    assert reversibility(rig, 60.0, 1800.0)[2] == near(expected, rel=PERCENT)
 
 
 def test_twice_the_rate_tells_a_leak_from_a_trap() -> None:
-    assert reversibility(Rig("fig9_leak"), 120.0, 900.0)[2] == pytest.approx(0.604, rel=PERCENT)
-    assert reversibility(Rig("fig9"), 120.0, 900.0)[2] == pytest.approx(0.343, rel=PERCENT)
+    assert reversibility(Rig("fig9_leak"), 120.0, 900.0)[2] == near(0.604, rel=PERCENT)
+    assert reversibility(Rig("fig9"), 120.0, 900.0)[2] == near(0.343, rel=PERCENT)
 
 
 def test_rest_after_charge_tells_a_leak_from_a_trap() -> None:
@@ -91,7 +92,7 @@ def test_fig10_is_a_resistor_of_10_gigaohms(current_a: float, voltage_v: float) 
     rig.drive(CurrentDrive(current_a))
     rig.sample(10.0)
     voltages = [rig.sample().voltage_v for _ in range(60)]
-    assert voltages == pytest.approx([voltage_v] * 60, abs=1e-4)
+    assert voltages == near([voltage_v] * 60, abs=1e-4)
 
 
 def test_good_cell_loses_5_percent_in_150_cycles() -> None:
@@ -115,8 +116,8 @@ def test_good_cell_loses_5_percent_in_150_cycles() -> None:
         efficiency.append(discharged[-1] / go(1000.0, 4.19, 4.2))
     assert rig.world.cell.cycles == 151
     # A little above the note's 0.950: diffusion takes its part of the voltage, and less of it in a shorter discharge.
-    assert discharged[150] / discharged[0] == pytest.approx(0.950, abs=0.003)
-    assert sum(efficiency[1:]) / 150 == pytest.approx(1.0, abs=0.001)
+    assert discharged[150] / discharged[0] == near(0.950, abs=0.003)
+    assert sum(efficiency[1:]) / 150 == near(1.0, abs=0.001)
 
 
 def test_good_cell_traps_a_twentieth_at_first_only() -> None:
@@ -126,8 +127,8 @@ def test_good_cell_traps_a_twentieth_at_first_only() -> None:
     out = rig.constant_current(-50.0, until_below_v=2.0)
     again = rig.constant_current(50.0, seconds=out.seconds)
     out_again = rig.constant_current(-50.0, until_below_v=2.0)
-    assert -out.charge_c / first.charge_c == pytest.approx(0.945, abs=0.01)
-    assert -out_again.charge_c / again.charge_c == pytest.approx(1.0, abs=0.01)
+    assert -out.charge_c / first.charge_c == near(0.945, abs=0.01)
+    assert -out_again.charge_c / again.charge_c == near(1.0, abs=0.01)
 
 
 def test_area_scales_current_and_charge_but_not_voltage() -> None:
@@ -139,7 +140,7 @@ def test_area_scales_current_and_charge_but_not_voltage() -> None:
         world.tip.touch()
         terminals.set_drive(0, CurrentDrive(0.5 * area))
         voltages.append([terminals.measure(k * NS, NS).voltage_v for k in range(140)])
-    assert voltages[0] == pytest.approx(voltages[1], abs=1e-3)
+    assert voltages[0] == near(voltages[1], abs=1e-3)
 
 
 def test_900_seconds_cost_about_900_evaluations_of_the_model() -> None:

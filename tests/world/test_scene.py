@@ -6,6 +6,7 @@ import pytest
 
 from mocks.world import CurrentDrive, OpenDrive, Reading, VoltageDrive, World
 from mocks.world.wiring import CELL, FEEDTHROUGH, MANIPULATOR_GROUND, STAGE_GROUND
+from tests.near import near
 
 from .rig import NS
 
@@ -39,13 +40,13 @@ def test_the_tip_touches_from_the_side_where_it_started(side: float) -> None:
     assert not tip.touching
     tip.x_m, tip.y_m, tip.z_m = 1e-6, 2e-6, side * 19.99e-6
     assert not tip.touching
-    assert tip.gap_m == pytest.approx(0.01e-6)
+    assert tip.gap_m == near(0.01e-6)
     tip.z_m = side * 20.03e-6
     assert tip.touching
-    assert tip.press_m == pytest.approx(0.03e-6)
+    assert tip.press_m == near(0.03e-6)
     tip.retract()
     assert not tip.touching
-    assert tip.max_press_m == pytest.approx(0.03e-6)
+    assert tip.max_press_m == near(0.03e-6)
 
 
 def test_a_tip_beside_the_pad_touches_nothing() -> None:
@@ -88,7 +89,7 @@ def test_current_flows_only_through_a_closed_route_and_a_touching_tip() -> None:
         terminals.set_drive(now + 10 * NS, OpenDrive())
         now += 20 * NS
         seen[name] = (world.cell.charge_c - charge) * 1e12
-    assert seen["both"] == pytest.approx(50.0, abs=0.1)
+    assert seen["both"] == near(50.0, abs=0.1)
     assert seen["no tip"] == seen["no relay"] == 0.0
 
 
@@ -103,7 +104,7 @@ def test_two_closed_routes_drain_the_cell_through_the_loops_resistor() -> None:
     charge = world.cell.charge_c
     world.wiring.set_relay(FEEDTHROUGH, True)
     terminals.measure(900 * NS, NS)
-    assert world.cell.charge_c - charge == pytest.approx(-3.5 / 2.3e9, rel=0.15)
+    assert world.cell.charge_c - charge == near(-3.5 / 2.3e9, rel=0.15)
 
 
 def test_terminals_and_timelines_are_the_same_object_each_time() -> None:
@@ -132,7 +133,7 @@ async def test_a_relay_that_opens_late_has_let_the_current_flow_until_then() -> 
     world.wiring.set_relay(CELL, False)
     await world.host_clock("smu").sleep(30.0)
     terminals.set_drive(world.timeline("smu").now_ns, OpenDrive())
-    assert world.cell.charge_c == pytest.approx(150e-12, rel=1e-3)
+    assert world.cell.charge_c == near(150e-12, rel=1e-3)
 
 
 def story(seed: int, *, company: bool) -> list[Reading]:
