@@ -44,8 +44,15 @@ _DTYPES = {
     85: "<f4",
     86: "<f8",
 }
-_TAGS = {np.dtype(dtype).newbyteorder("=").name: tag for tag, dtype in _DTYPES.items()}
+_WIRE = {tag: np.dtype(dtype) for tag, dtype in _DTYPES.items()}
+_NATIVE = {tag: dtype.newbyteorder("=") for tag, dtype in _WIRE.items()}
+_NAMES = {dtype: dtype.name for dtype in _NATIVE.values()}  # numpy works a name out anew each time
+#: by dtype, of either byte order
+_TAGS = {dtype.newbyteorder(order): tag for tag, dtype in _WIRE.items() for order in "<>"}
 _DEPTH_LIMIT = 16
+#: what takes the most bytes
+_WIDEST = 2**63 - 1
+_LONGEST_END = max(EndReason, key=len)
 
 
 def encode(block: SampleBlock) -> bytes:
@@ -87,7 +94,7 @@ def decode(payload: bytes) -> SampleBlock:
         name, array = _field(entry, "name", str), _field(entry, "data", np.ndarray)
         if name in data:
             raise InvalidValue(f"column {name!r:.100} occurs twice")
-        columns.append(Column(name, _field(entry, "unit", str), array.dtype.name))
+        columns.append(Column(name, _field(entry, "unit", str), _NAMES[array.dtype]))
         data[name] = array
     if not columns:
         raise InvalidValue("a block has at least one column")
@@ -111,9 +118,10 @@ def decode(payload: bytes) -> SampleBlock:
 
 
 def header_size(block: SampleBlock) -> int:
-    """Bytes that the block takes beside its samples, at most."""
+    """Bytes beside the samples, at most, of any block with this one's stream, columns and attributes."""
+    longest = replace(part(block, 0, 0), first_index=_WIDEST, start_time_ns=_WIDEST, end=_LONGEST_END)
     # an empty array's length takes one byte, a long one's up to nine
-    return len(encode(part(block, 0, 0))) + 8 * len(block.columns) + 16
+    return len(encode(longest)) + 8 * len(block.columns)
 
 
 def bytes_per_sample(block: SampleBlock) -> int:
@@ -141,11 +149,11 @@ def follows(left: SampleBlock, right: SampleBlock) -> bool:
 
 
 def _typed_array(name: str, array: Array) -> cbor2.CBORTag:
-    tag = _TAGS.get(array.dtype.name)
+    tag = _TAGS.get(array.dtype)
     if tag is None or array.ndim != 1:
-        accepted = ", ".join(sorted(_TAGS))
+        accepted = ", ".join(sorted(_NAMES.values()))
         raise InvalidValue(f"column {name!r} is {array.ndim}-dimensional {array.dtype}; accepted: one of {accepted}")
-    return cbor2.CBORTag(tag, array.astype(_DTYPES[tag], copy=False).tobytes())
+    return cbor2.CBORTag(tag, array.astype(_WIRE[tag], copy=False).tobytes())
 
 
 def _encode_other(encoder: cbor2.CBOREncoder, value: Any) -> None:
@@ -160,20 +168,24 @@ def _field(message: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
 
 
 class _Reader:
-    """As much of CBOR as a block needs. Major types and additional information as in RFC 8949 section 3."""
+    """As much of CBOR as a block needs. Major types and additional information as in RFC 8949 section 3.
+
+    Every message of a subscriber passes here, so it works on the bytes by index and slices only what it keeps.
+    """
 
     def __init__(self, payload: bytes) -> None:
-        self._payload = memoryview(payload)
+        self._payload = payload
+        self._size = len(payload)
         self.position = 0
 
     def value(self, depth: int) -> Any:
         major, low, argument = self._head()
+        if major == 3:
+            return self._text(argument)
         if major == 0:
             return argument
         if major == 1:
             return -1 - argument
-        if major == 3:
-            return self._text(argument)
         if major in (4, 5):
             if depth >= _DEPTH_LIMIT:
                 raise InvalidValue(f"nested deeper than {_DEPTH_LIMIT}")
@@ -185,25 +197,37 @@ class _Reader:
         raise InvalidValue("a byte string outside a typed array")
 
     def _head(self) -> tuple[int, int, int]:
-        initial = self._take(1)[0]
-        major, low = initial >> 5, initial & 31
+        position = self.position
+        if position >= self._size:
+            raise self._too_short(1)
+        initial = self._payload[position]
+        low = initial & 31
         if low < 24:
-            return major, low, low
+            self.position = position + 1
+            return initial >> 5, low, low
         if low > 27:
             raise InvalidValue("an indefinite or reserved length")
-        return major, low, int.from_bytes(self._take(1 << (low - 24)), "big")
-
-    def _take(self, count: int) -> memoryview:
-        end = self.position + count
-        if end > len(self._payload):
-            raise InvalidValue(f"the block ends too early: {count} bytes wanted at {self.position}")
-        data = self._payload[self.position : end]
+        end = position + 1 + (1 << (low - 24))
+        if end > self._size:
+            raise self._too_short(end - position)
         self.position = end
-        return data
+        return initial >> 5, low, int.from_bytes(self._payload[position + 1 : end], "big")
+
+    def _skip(self, count: int) -> int:
+        """Go on behind the next `count` bytes; returns where they begin."""
+        start = self.position
+        if count > self._size - start:
+            raise self._too_short(count)
+        self.position = start + count
+        return start
+
+    def _too_short(self, count: int) -> InvalidValue:
+        return InvalidValue(f"the block ends too early: {count} bytes wanted at {self.position}")
 
     def _text(self, length: int) -> str:
+        start = self._skip(length)
         try:
-            return str(self._take(length), "utf-8")
+            return self._payload[start : start + length].decode("utf-8")
         except UnicodeError as error:
             raise InvalidValue(f"text that is not UTF-8: {error}") from error
 
@@ -224,21 +248,20 @@ class _Reader:
         return result
 
     def _check_count(self, count: int) -> None:
-        if count > len(self._payload) - self.position:
-            raise InvalidValue(f"{count} items promised, {len(self._payload) - self.position} bytes left")
+        if count > self._size - self.position:
+            raise InvalidValue(f"{count} items promised, {self._size - self.position} bytes left")
 
     def _array(self, tag: int) -> Array:
-        dtype = _DTYPES.get(tag)
+        dtype = _WIRE.get(tag)
         if dtype is None:
             raise InvalidValue(f"tag {tag} is not accepted in a block")
         major, _, length = self._head()
         if major != 2:
             raise InvalidValue(f"tag {tag} is not followed by a byte string")
-        size = np.dtype(dtype).itemsize
-        if length % size:
-            raise InvalidValue(f"{length} bytes are no array of items of {size}")
-        array = np.frombuffer(self._take(length), dtype)
-        return array.astype(array.dtype.newbyteorder("="))  # the one copy: aligned, writable, and the caller's own
+        if length % dtype.itemsize:
+            raise InvalidValue(f"{length} bytes are no array of items of {dtype.itemsize}")
+        array: Array = np.frombuffer(self._payload, dtype, length // dtype.itemsize, self._skip(length))
+        return array.astype(_NATIVE[tag])  # the one copy: aligned, writable, and the caller's own
 
     def _simple(self, low: int, argument: int) -> Any:
         if low == 27:

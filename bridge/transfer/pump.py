@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from drivers.samples import SampleBlock
+from drivers.samples import Column, SampleBlock
 
 from . import codec
 
@@ -54,6 +55,7 @@ class SamplePump:
         self._again: deque[Package] = deque()
         self._in_flight = 0
         self._small_tail = 0
+        self._measured: tuple[Sequence[Column], Mapping[str, Any], int] | None = None
         self._room = asyncio.Event()
         self._room.set()
 
@@ -136,7 +138,7 @@ class SamplePump:
         first = self._blocks.popleft()
         self._small_tail = min(self._small_tail, len(self._blocks))
         per_sample = codec.bytes_per_sample(first)
-        capacity = max(1, (payload_limit - codec.header_size(first)) // per_sample)
+        capacity = max(1, (payload_limit - self._header_size(first)) // per_sample)
         if len(first) > capacity:
             self._blocks.appendleft(codec.part(first, capacity, len(first)))
             self._change(_OVERHEAD)
@@ -144,6 +146,12 @@ class SamplePump:
         elif self._blocks:
             first = self._merged(first, capacity)
         return Package(first, codec.encode(first))
+
+    def _header_size(self, block: SampleBlock) -> int:
+        """Measured again only when blocks begin to say something else."""
+        if self._measured is None or block.columns != self._measured[0] or block.attributes != self._measured[1]:
+            self._measured = block.columns, block.attributes, codec.header_size(block)
+        return self._measured[2]
 
     def _merged(self, first: SampleBlock, capacity: int) -> SampleBlock:
         """`first` with the waiting blocks that follow it, up to `capacity` samples."""
