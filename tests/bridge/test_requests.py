@@ -137,11 +137,12 @@ async def test_a_reply_never_leaves_the_reply_branch(rig: RigMaker) -> None:
 
 async def test_a_flood_of_refusals_is_no_flood_of_events(rig: RigMaker) -> None:
     async with rig(devices=("stage",)) as r:
+        started = time.monotonic()
         for _ in range(200):
             await r.listener.client.publish(f"{r.prefix}/request/call", b"rubbish", qos=0)
         await r.request("ping")
         events = [e for e in r.listener.of(f"{r.prefix}/events") if b"was refused" in e]
-        assert 1 <= len(events) <= 20
+        assert 1 <= len(events) <= 5 * (time.monotonic() - started + 1)
 
 
 async def test_a_stop_is_executed_however_it_is_written(rig: RigMaker) -> None:
