@@ -1,7 +1,8 @@
 """The host's loop for instruments that are read one sample at a time.
 
-Each sample is checked against the technique's limits as it comes. When the run ends, for whatever reason, the source is
-switched off before anybody is told, so that a slow consumer never keeps a cell under current.
+It runs in a task of its own: each sample is read and checked against the technique's limits as it comes, also while the
+consumer of the blocks is busy with something else. When the run ends, for whatever reason, the source is switched off
+before anybody is told. So a slow consumer never keeps a cell under current with nobody looking.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..errors import RunFailed
 from ..samples import SAMPLE_COLUMNS, EndReason, SampleBlock
 from ..techniques import Technique
 from .limits import LimitWatch
@@ -22,6 +24,8 @@ T = TypeVar("T")
 #: second, so one sample a block at the rates of these instruments, long ones when a simulation runs as fast as it can.
 EMIT_AFTER_S = 0.005
 BLOCK_MAX = 1024
+#: So many samples may wait for a consumer that does not come; then the run is ended, with the source off.
+BACKLOG_MAX = 500_000
 
 
 class Reading(NamedTuple):
@@ -47,44 +51,75 @@ async def poll(
     """Read until a limit of `technique`, until `read_one` returns None (its program is over), or until `stop` is set.
 
     `wait`, if given, is awaited before each reading and given up when `stop` is set; a reading under way is finished.
-    `switch_off` is called once, as soon as the run has ended or `read_one` or `wait` has failed. It is not called when
-    the generator is closed or cancelled from outside: the caller's `finally` must see to that (with `to_the_end`).
+    `switch_off` is called once, as soon as the run has ended, `read_one` or `wait` has failed, or the generator was
+    left, which then waits for it.
 
     Indices start at 0; the last block has `end` set (and may be empty). Samples read before an error are handed on
-    before it is raised. Raises what `read_one`, `wait` and `switch_off` raise; an error of `switch_off` goes first.
+    before it is raised. Raises what `read_one`, `wait` and `switch_off` raise, an error of `switch_off` first;
+    `RunFailed` if nobody takes the samples.
     """
     pending = _Pending(stream, start_time_ns, attributes or {})
-    limits = LimitWatch(technique)
     loop = asyncio.get_running_loop()
     last_emission = float("-inf")
-    end: EndReason | None = None
-    failure: Exception | None = None
-    while end is None and failure is None:
-        try:
+    ending, news = asyncio.Event(), asyncio.Event()
+    over = False  # the last sample is there, and is held back until the source is off
+    stopping = asyncio.ensure_future(stop.wait())
+    stopping.add_done_callback(lambda _: ending.set())
+
+    async def read_until_ended() -> EndReason:
+        limits = LimitWatch(technique)
+        while not ending.is_set():
             if wait is not None:
-                await _unless_stopped(stop, wait)
-            reading = None if stop.is_set() else await read_one()
-        except Exception as error:
-            failure = error
-            break
-        if reading is None:
-            end = EndReason.STOPPED if stop.is_set() else EndReason.FINISHED
-            break
-        pending.add(reading)
-        end = crossed(limits, reading)
-        if end is None and (loop.time() - last_emission >= EMIT_AFTER_S or len(pending) >= BLOCK_MAX):
-            yield pending.block()
-            last_emission = loop.time()
-    try:
+                await _unless_set(ending, wait)
+            reading = None if ending.is_set() or stop.is_set() else await read_one()
+            if reading is None:
+                break
+            pending.add(reading)
+            news.set()
+            end = crossed(limits, reading)
+            if end is not None:
+                return end
+            if len(pending) >= BACKLOG_MAX:
+                raise RunFailed(f"nobody has taken the last {len(pending)} samples: the source is switched off")
+        return EndReason.STOPPED if ending.is_set() or stop.is_set() else EndReason.FINISHED
+
+    async def read_then_switch_off() -> EndReason:
+        nonlocal over
+        try:
+            end = await read_until_ended()
+            over = True
+        except Exception as failure:
+            over = True
+            try:
+                await switch_off()
+            except Exception as error:
+                raise error from error.__cause__ or failure
+            raise
         await switch_off()
-    except Exception as error:
-        error.__cause__ = error.__cause__ or failure
-        failure = error
-    if failure is not None:
-        if len(pending):
+        return end
+
+    reader = asyncio.create_task(read_then_switch_off(), name="poll")
+    reader.add_done_callback(lambda _: news.set())
+    try:
+        while not reader.done():
+            await news.wait()
+            await _pass(reader, last_emission + EMIT_AFTER_S - loop.time())
+            news.clear()
+            if len(pending) and not over:
+                last_emission = loop.time()
+                yield pending.block()
+        while len(pending) > BLOCK_MAX:
             yield pending.block()
-        raise failure
-    yield pending.block(end)
+        if reader.exception() is None:
+            yield pending.block(reader.result())
+        elif len(pending):
+            yield pending.block()
+        reader.result()
+    finally:
+        ending.set()
+        stopping.cancel()
+        await to_the_end(asyncio.wait([reader, stopping]))
+        reader.exception()  # on leaving early it is the driver's to see that the cell is off
 
 
 def crossed(limits: LimitWatch, reading: Reading) -> EndReason | None:
@@ -118,20 +153,26 @@ async def to_the_end(work: Awaitable[T]) -> T:
     return result
 
 
-async def _unless_stopped(stop: asyncio.Event, wait: Callable[[], Awaitable[None]]) -> None:
-    """Await `wait`, or less if `stop` is set meanwhile."""
-    if stop.is_set():
+async def _unless_set(ending: asyncio.Event, wait: Callable[[], Awaitable[None]]) -> None:
+    """Await `wait`, or less if `ending` is set meanwhile."""
+    if ending.is_set():
         return
     waiting = asyncio.ensure_future(wait())
-    stopping = asyncio.ensure_future(stop.wait())
+    interruption = asyncio.ensure_future(ending.wait())
     try:
-        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((waiting, interruption), return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             waiting.result()
     finally:
-        for task in (waiting, stopping):
+        for task in (waiting, interruption):
             task.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
+        await asyncio.gather(waiting, interruption, return_exceptions=True)
+
+
+async def _pass(reader: asyncio.Task[Any], seconds: float) -> None:
+    """Let time pass while the reader goes on, or less if it ends."""
+    if seconds > 0:
+        await asyncio.wait([reader], timeout=seconds)
 
 
 class _Pending:
@@ -151,7 +192,9 @@ class _Pending:
         self._readings.append(reading)
 
     def block(self, end: EndReason | None = None) -> SampleBlock:
-        columns = zip(*self._readings, strict=True) if self._readings else ((), (), (), ())
+        """The next samples, at most `BLOCK_MAX`."""
+        readings = self._readings[:BLOCK_MAX]
+        columns = zip(*readings, strict=True) if readings else ((), (), (), ())
         names = (column.name for column in SAMPLE_COLUMNS)
         block = SampleBlock.of(
             SAMPLE_COLUMNS,
@@ -163,5 +206,5 @@ class _Pending:
             attributes=self._attributes,
         )
         self._first_index = block.next_index
-        self._readings.clear()
+        del self._readings[: len(readings)]
         return block

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import pytest
 
-from drivers.errors import CellNotOff, DeviceTimeout
+from drivers.errors import CellNotOff, DeviceTimeout, RunFailed
 from drivers.potentiostats.polling import BLOCK_MAX, Reading, empty_block, poll, to_the_end
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import Galvanostatic, Potentiostatic
@@ -26,6 +27,7 @@ class Source:
         self.log: list[str] = []
 
     async def read_one(self) -> Reading | None:
+        await asyncio.sleep(0)
         if self.fail_at == self.read:
             raise DeviceTimeout("no reading")
         if self.read >= len(self.voltages):
@@ -94,7 +96,54 @@ async def test_stop_ends_a_run_between_readings() -> None:
         blocks.append(block)
         stop.set()
     assert blocks[-1].end is EndReason.STOPPED
-    assert (source.read, source.log[-1]) == (1, "off")
+    assert source.read < 5
+    assert source.log.count("off") == 1
+
+
+async def test_limits_hold_while_the_consumer_is_elsewhere() -> None:
+    """A script that plots for a minute between two blocks does not leave the cell under current with nobody looking."""
+    source = Source(*[3.0] * 1500, 4.2, 4.3)
+    off = asyncio.Event()
+
+    async def switch_off() -> None:
+        await source.switch_off()
+        off.set()
+
+    blocks: list[SampleBlock] = []
+    async for block in poll(LONG, source.read_one, switch_off=switch_off, stop=asyncio.Event()):
+        await off.wait()
+        blocks.append(block)
+    assert source.read == 1501
+    whole = SampleBlock.concatenate(blocks)
+    assert (whole.next_index, whole.end) == (1501, EndReason.VOLTAGE_MAX)
+    assert all(len(block) <= BLOCK_MAX for block in blocks)
+
+
+async def test_samples_that_nobody_takes_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.potentiostats.polling.BACKLOG_MAX", 100)
+    source = Source(*[3.0] * 1000)
+    samples = poll(LONG, source.read_one, switch_off=source.switch_off, stop=asyncio.Event())
+    count = len(await anext(samples))
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "poll"])
+    assert source.log[-1] == "off"
+    blocks: list[SampleBlock] = []
+
+    async def take() -> None:
+        async for block in samples:
+            blocks.append(block)
+
+    with pytest.raises(RunFailed, match="nobody has taken the last 100 samples"):
+        await take()
+    assert count + sum(map(len, blocks)) == source.read
+
+
+async def test_leaving_finishes_the_reading_and_switches_off() -> None:
+    source = Source(*[3.0] * 1000)
+    async with aclosing(poll(LONG, source.read_one, switch_off=source.switch_off, stop=asyncio.Event())) as samples:
+        async for _ in samples:
+            break
+    assert source.log[-1] == "off"
+    assert source.read < 1000
 
 
 async def test_stop_cuts_a_long_wait_short() -> None:
