@@ -31,8 +31,9 @@ async def run_daemon(args: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     config = load(args.config)
-    async with Daemon(config) as daemon:
-        daemon.handle_signals()
+    daemon = Daemon(config)
+    daemon.handle_signals()  # before it starts: a signal may come while devices are looked for
+    async with daemon:
         log = logging.getLogger("picobridge")
         log.info("broker %s, topics below %s/", daemon.broker, daemon.topics.prefix)
         for name, supervisor in daemon.devices.items():
