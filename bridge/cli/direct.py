@@ -12,7 +12,7 @@ from drivers import calls, registry
 from drivers.errors import InvalidValue
 from drivers.interfaces import Device
 
-from .output import print_fields, print_json
+from .output import print_fields, print_json, waiting
 
 #: one call: the method's name and its arguments as text
 Call = tuple[str, dict[str, str]]
@@ -55,9 +55,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 async def run_probe(args: argparse.Namespace) -> int:
     device = open_device(args)
-    async with device:
-        identity = device.identity
-        capabilities = getattr(device, "capabilities", None)
+    with waiting(f"asking {args.address}"):
+        async with device:
+            identity = device.identity
+            capabilities = getattr(device, "capabilities", None)
     result: dict[str, Any] = {
         "driver": args.driver,
         "interface": device.interface,
@@ -79,7 +80,8 @@ async def run_do(args: argparse.Namespace) -> int:
         calls.arguments(entry.interface, method, values)
     async with open_device(args) as device:
         for method, values in sequence:
-            result = await calls.call(device, method, values)
+            with waiting(method):
+                result = await calls.call(device, method, values)
             fields = {"method": method, **calls.to_json(result, method=method)}
             if args.json:
                 print_json(fields)

@@ -1,21 +1,16 @@
-"""`picobridge drivers`, `discover` and `mock`: what there is, what is plugged in, and simulated instruments."""
+"""`picobridge drivers` and `discover`: what there is, and what is plugged in."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import dataclasses
-import math
 from typing import Any
 
 from drivers import registry
 from drivers.discovery import discover
-from drivers.errors import InvalidValue
 from drivers.registry import DRIVERS, DriverEntry
-from mocks.wires import serve
-from mocks.world import World
 
-from .direct import parse_options
 from .output import print_json
 
 
@@ -32,20 +27,6 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     found.add_argument("--json", action="store_true", help="print JSON")
     found.set_defaults(function=run_discover)
-
-    mock = commands.add_parser(
-        "mock",
-        help="serve one simulated instrument on its real wire and print its address",
-        description="Serve one simulated instrument until interrupted. The first line printed is its address.",
-    )
-    mock.add_argument("name", metavar="NAME", help="a name from `picobridge drivers`")
-    mock.add_argument("--wire", choices=("pty", "tcp", "usb"), help="another wire than the instrument's usual one")
-    mock.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
-    mock.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second; inf: as fast as it can")
-    mock.add_argument("--cell", default="good", help="the simulated cell's preset (default good)")
-    mock.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the mock (TOML)")
-    mock.add_argument("--json", action="store_true", help="print the address as JSON")
-    mock.set_defaults(function=run_mock)
 
 
 async def run_drivers(args: argparse.Namespace) -> int:
@@ -109,22 +90,4 @@ async def run_discover(args: argparse.Namespace) -> int:
         choice = "" if certain else f"  # one of: {', '.join(find.drivers)}"
         print(f'[devices.device-{number}]\ndriver = "{find.drivers[0] if certain else ""}"{choice}')
         print(f'address = "{find.address}"\n')
-    return 0
-
-
-async def run_mock(args: argparse.Namespace) -> int:
-    entry = registry.find(args.name)
-    if not args.speed > 0:
-        raise InvalidValue(f"--speed is {args.speed}; a number greater than zero is accepted")
-    world = World(seed=args.seed, speed=args.speed, flows=not math.isinf(args.speed), cell=args.cell)
-    try:
-        instrument = registry.load(entry.mock)(world, args.name, **parse_options(args.option))
-    except TypeError as error:
-        raise InvalidValue(f"mock {args.name}: {error}") from error
-    async with serve(instrument, wire=args.wire) as served:
-        if args.json:
-            print_json({"mock": args.name, "address": served.address})
-        else:
-            print(served.address, flush=True)
-        await asyncio.Event().wait()
     return 0

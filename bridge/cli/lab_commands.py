@@ -18,7 +18,7 @@ from bridge.transfer.messages import load_object
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 
-from .output import print_fields, print_json
+from .output import print_fields, print_json, waiting
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,7 +66,8 @@ async def run_devices(args: argparse.Namespace) -> int:
 
 async def run_stop(args: argparse.Namespace) -> int:
     async with lab_of(args) as lab:
-        outcome = await lab.stop()
+        with waiting("everything to its safe state"):
+            outcome = await lab.stop()
     unsafe = [name for name, state in outcome["devices"].items() if state != "safe"]
     if args.json:
         print_json(outcome)

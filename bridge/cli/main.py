@@ -19,7 +19,8 @@ from .output import print_error
 MODULES: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
     "service": ("run", "check"),
-    "inventory": ("drivers", "discover", "mock"),
+    "inventory": ("drivers", "discover"),
+    "mock": ("mock",),
     "direct": ("probe", "do"),
     "lab_commands": ("devices", "monitor", "stop"),
     "experiments": (),

@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from drivers.errors import PicobridgeError
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """Something that turns on stderr while a block takes its time; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console  # only who looks at a terminal waits for it
+
+    return Console(stderr=True).status(text)
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
