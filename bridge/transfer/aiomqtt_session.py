@@ -1,15 +1,7 @@
 """Sessions by aiomqtt (which is paho-mqtt on asyncio).
 
-What aiomqtt 2.5 leaves open, and is done here on top of it:
-
-- it tells nothing of CONNACK properties and ignores the reason code of a PUBACK: a message refused for lack of rights
-  would look published;
-- a connection closed before CONNACK is only noticed by its time-out;
-- it sends in two turns of the event loop and through its self-pipe; here a message is on the socket when `send`
-  returns;
-- it receives through a queue with a task a message, one packet a turn; here the callback is called directly, and what
-  has arrived is read and acknowledged in one turn;
-- a connection that failed half way leaves its socket to the garbage collector.
+What aiomqtt 2.5 leaves open is done here and in `aiomqtt_client`: it tells nothing of CONNACK properties and ignores
+the reason code of a PUBACK, so that a message refused for lack of rights would look published.
 """
 
 from __future__ import annotations
@@ -18,7 +10,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.errors import BridgeUnreachable, Refused
 
+from .aiomqtt_client import CONNECT_TIMEOUT_S, Client
 from .mqtt import BrokerAddress, Incoming, Message
 
 LOG = logging.getLogger("picobridge.mqtt")
@@ -43,11 +35,8 @@ _PAHO_LOG.setLevel(logging.CRITICAL)
 
 #: A broker that says nothing for 1.5 times this is gone (the client asks it every `KEEPALIVE_S`).
 KEEPALIVE_S = 10
-CONNECT_TIMEOUT_S = 5.0
 #: The largest packet that we take (MQTT 5 tells the broker).
 MAX_PACKET = 4 * 1024 * 1024
-#: Packets read in one turn of the event loop, at most, so that a flood does not starve everything else.
-READS_AT_ONCE = 32
 
 _VERSIONS = {"3.1.1": aiomqtt.ProtocolVersion.V311, "5": aiomqtt.ProtocolVersion.V5}
 
@@ -92,96 +81,6 @@ class _NotSpoken(BridgeUnreachable):
     """The broker closed the connection on our CONNECT, or said that it does not know this version of MQTT."""
 
 
-class _Client(aiomqtt.Client):
-    """aiomqtt's client with the gaps closed that the module's docstring names."""
-
-    def __init__(self, session: AiomqttSession, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._session = session
-        self._thread = threading.get_ident()
-        #: the thread that connects is still at it
-        self.connecting = True
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
-
-    @property
-    def raw(self) -> paho.Client:
-        return self._client
-
-    def _client_connect(self) -> None:
-        try:
-            super()._client_connect()
-        finally:
-            self.connecting = False
-
-    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
-        self._session.connected(properties)
-        super()._on_connect(client, userdata, flags, reason_code, properties)
-
-    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError("closed before CONNACK"))
-            return
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
-        reason = str(reason_code)
-        self._session.disconnected("the broker is gone" if reason == "Unspecified error" else reason)
-
-    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        self._session.received(message)
-
-    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
-        self._session.acknowledged(mid, reason_code)
-
-    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
-        def begin() -> None:
-            self._loop.add_reader(sock.fileno(), self._read)
-            self._misc_task = self._loop.create_task(self._misc_loop())
-
-        self._loop.call_soon_threadsafe(begin)  # this is the thread that connects
-
-    def _read(self) -> None:
-        session, client = self._session, self._client
-        try:
-            for _ in range(READS_AT_ONCE):
-                before = session.packets
-                client.loop_read()
-                pending = getattr(client.socket(), "pending", None)  # what TLS has decoded makes no socket readable
-                if session.packets == before and not (pending and pending()):
-                    break
-            if client.want_write():
-                client.loop_write()
-        except Exception as error:  # as aiomqtt does: whatever breaks a read has broken the connection
-            self._broken(error)
-
-    def _broken(self, error: Exception) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError(f"closed before CONNACK: {error}"))
-        elif not self._disconnected.done():
-            self._disconnected.set_exception(error)
-            self._session.disconnected(str(error))
-
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
-        if threading.get_ident() == self._thread:
-            # at once: a writer that is added after paho has written all and unregistered would spin for ever
-            self._loop.add_writer(sock.fileno(), self._write)
-        else:
-            super()._on_socket_register_write(client, userdata, sock)
-
-    def _write(self) -> None:
-        try:
-            self._client.loop_write()
-        except Exception as error:
-            self._broken(error)
-
-    def dispose(self) -> None:
-        """Close what a connection that did not end in order leaves open."""
-        self._client._sock_close()
-        if self._misc_task is not None:
-            self._misc_task.cancel()
-        for future in (self._connected, self._disconnected):
-            if future.done() and not future.cancelled():
-                future.exception()
-
-
 class AiomqttSession:
     """See `mqtt.Session`."""
 
@@ -205,7 +104,7 @@ class AiomqttSession:
         self._retained = retained
         self._window = window
         self._unacknowledged: dict[int, asyncio.Future[None]] = {}
-        self._client: _Client
+        self._client: Client
         #: messages and acknowledgements read so far
         self.packets = 0
 
@@ -217,7 +116,7 @@ class AiomqttSession:
         if self.version == "5":
             properties = _properties(PacketTypes.CONNECT)
             properties.MaximumPacketSize = MAX_PACKET
-        self._client = _Client(
+        self._client = Client(
             self,
             address.host,
             address.port,
@@ -274,18 +173,17 @@ class AiomqttSession:
     def send(self, message: Message) -> asyncio.Future[None] | None:
         if self.lost.done():
             raise BridgeUnreachable(f"the connection to {self._address} is lost: {self.lost.result()}")
-        client = self._client.raw
         properties = None
         if message.correlation is not None and self.version == "5":
             properties = _properties(PacketTypes.PUBLISH)
             properties.CorrelationData = message.correlation
-        info = client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        info = self._client.queue(message, properties)
         future = None
         if message.qos:
             future = asyncio.get_running_loop().create_future()
             self._unacknowledged[info.mid] = future
         if info.rc == paho.MQTT_ERR_SUCCESS:
-            client.loop_write()
+            self._client.write_out()
         else:
             self.disconnected(paho.error_string(info.rc))
         return future
