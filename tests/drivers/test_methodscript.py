@@ -489,7 +489,8 @@ async def test_a_damaged_line_is_a_gap_not_a_number(fault: str) -> None:
         block = await b.driver.open_circuit(2.0, 10.0)
         assert block.end is EndReason.DURATION
         if fault == "duplicate":
-            assert len(block) == 21
+            assert np.diff(block["time_s"]).min() > 0.05, "a line that came twice is one sample"
+            assert len(block) == 20
             return
         assert len(block) == 19
         assert np.flatnonzero(block["flags"] & Flag.GAP).tolist() == [4]

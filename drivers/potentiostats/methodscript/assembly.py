@@ -30,6 +30,8 @@ _GAP_INTERVALS = 1.5
 #: largest times that 28 bits hold in microseconds and in milliseconds; beyond, the device's time comes in whole seconds
 _MICROSECONDS_TO_S = 2**27 * 1e-6
 _MILLISECONDS_TO_S = 2**27 * 1e-3
+#: points of a sweep or a spectrum are further apart than this
+_CLOSEST_POINTS_S = 1e-4
 
 
 def _is_potential(kind: str) -> bool:
@@ -90,6 +92,9 @@ class Assembler:
                 self.lost_line()
                 return []
             self._types, self._places = packets.types, self._order(packets.types)
+        packets = self._once(packets)
+        if not len(packets):
+            return []
         data: dict[str, Array] = {
             name: np.ascontiguousarray(packets.values[:, place])
             for name, place in zip(self._names, self._places, strict=True)
@@ -105,6 +110,16 @@ class Assembler:
             Segment({name: column[begin:end] for name, column in data.items()}, int(ranges[begin]))
             for begin, end in pairwise(cuts)
         ]
+
+    def _once(self, packets: Packets) -> Packets:
+        """Without those that came twice: the same time again, where the device's time is finer than its interval."""
+        time = packets.values[:, self._places[self._names.index("time_s")]]
+        before = -np.inf if self._last_time is None else self._last_time
+        again = (np.diff(time, prepend=before) == 0) & (_step_of(time) < (self._interval_s or _CLOSEST_POINTS_S))
+        if not again.any():
+            return packets
+        kept = ~again
+        return Packets(packets.types, packets.values[kept], packets.status[kept], packets.ranges[kept])
 
     def _order(self, types: tuple[str, ...]) -> list[int]:
         places = []
@@ -122,11 +137,15 @@ class Assembler:
             flags[nothing] |= np.uint32(Flag.INVALID)
         if self._interval_s:
             before = time[0] if self._last_time is None else self._last_time
-            step = np.where(time < _MICROSECONDS_TO_S, 1e-6, np.where(time < _MILLISECONDS_TO_S, 1e-3, 1.0))
-            late = np.diff(time, prepend=before) > _GAP_INTERVALS * self._interval_s + step
+            late = np.diff(time, prepend=before) > _GAP_INTERVALS * self._interval_s + _step_of(time)
             flags[late] |= np.uint32(Flag.GAP)
         if self._missing:
             flags[0] |= np.uint32(Flag.GAP)
             self._missing = False
         self._last_time = float(time[-1])
         return flags
+
+
+def _step_of(time: Array) -> Array:
+    """The resolution of the device's own time, in seconds."""
+    return np.where(time < _MICROSECONDS_TO_S, 1e-6, np.where(time < _MILLISECONDS_TO_S, 1e-3, 1.0))
