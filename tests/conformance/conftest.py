@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "rig" not in metafunc.fixturenames:
         return
-    rigs: Sequence[Rig] = metafunc.config.stash.get(RIGS, None) or mock_rigs()
+    rigs: Sequence[Rig] = metafunc.config.stash.get(RIGS, ()) or mock_rigs()
     chosen = [rig for rig in rigs if _is_for(metafunc, rig)]
     metafunc.parametrize("rig", chosen, ids=[rig.name for rig in chosen], scope="function")
 

@@ -76,8 +76,8 @@ class MockRig:
         """Short deadlines where the driver has such an option, and the routes of the world's wiring."""
         options: dict[str, Any] = {}
         for option in dataclasses.fields(registry.driver_class(self.entry.name).options_type):
-            if option.name in ("timeout", "timeout_s"):
-                options[option.name] = 0.4
+            if option.name in ("timeout", "timeout_s", "abort_timeout_s"):
+                options[option.name] = 1.0
             elif option.name == "routes":
                 options["routes"] = {name: [coil] for coil, name in ROUTES.items()}
         return options
@@ -92,6 +92,7 @@ class MockHooks:
         self.replies = 0
         self._interface = interface
         self._energised = 0
+        self.samples_are_proven = True
         self._count_replies()
         self._watch_world()
 
@@ -143,6 +144,7 @@ class MockHooks:
 
         def counting(reply: bytes) -> list[bytes]:
             self.replies += 1
+            self.samples_are_proven &= reply.isascii()
             return outgoing(reply)
 
         faults.outgoing = counting  # type: ignore[method-assign]

@@ -22,8 +22,8 @@ class Limits:
 
     `moves`: parameter of `move_by` (`x_m`, `tilt_deg`) to a signed distance: moves go from where the axis is to at most
     this far, and back. A potentiostat is energised only if `current_a` (largest magnitude), `voltage_min_v`,
-    `voltage_max_v` and `duration_s` (of one run) are all given. `load_ohm`: the resistor at its terminals, if it is one.
-    `routes`: those that a feedthrough may select.
+    `voltage_max_v` and `duration_s` (of one run) are all given. `load_ohm`: the resistor at its terminals, if it is
+    one. `routes`: those that a feedthrough may select.
     """
 
     moves: Mapping[str, float] = field(default_factory=dict)
@@ -72,6 +72,10 @@ class Hooks(Protocol):
     def energised(self) -> int:
         """How often so far a source was connected, a route closed or the stage set in motion."""
 
+    @property
+    def samples_are_proven(self) -> bool:
+        """Whether damage to one byte of a sample shows (a binary protocol without a checksum cannot)."""
+
     def disturb(self) -> None:
         """Change what the instrument sees, where there is anything to see without a command (a pressure)."""
 
@@ -85,14 +89,18 @@ class Hooks(Protocol):
     async def replug(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bench:
-    """One instrument, ready to be connected. `hooks` is None where it is a real one."""
+    """One instrument, ready to be connected. `hooks` is None where it is a real one.
+
+    `expected` is where the call under test should lead.
+    """
 
     device: Any
     clock: GateClock
     limits: Limits
     hooks: Hooks | None = None
+    expected: dict[str, float] = field(default_factory=dict)
 
 
 class Rig(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -67,4 +68,4 @@ async def test_it_breaks_before_it_makes(relays: Any, bench: Bench) -> None:
         await relays.select(route)
     assert "conflict" not in seen
     assert [route for route in seen if route != OPEN] == wanted
-    assert all(OPEN in pair for pair in zip(seen, seen[1:], strict=False)), seen
+    assert all(OPEN in pair for pair in pairwise(seen)), seen

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from drivers.errors import Busy, MoveFailed
+from drivers.errors import Busy, MoveFailed, PicobridgeError
 
-from .helpers import as_dict, assert_near, axes_of, check_declared, check_true, settled, within
+from .helpers import as_dict, assert_near, axes_of, check_declared, check_true, settled, tolerance, within
 from .rig import Bench
 
 pytestmark = pytest.mark.conformance(interface="stage manipulator", does="moves")
@@ -50,14 +50,8 @@ async def test_relative_moves_end_at_rest_at_the_target(device: Any, bench: Benc
             if bench.hooks is not None:
                 assert bench.hooks.is_safe()
             for other, value in expected.items():
-                assert abs(getattr(reached, other) - value) <= 3.1 * _tolerance(bench, other), other
+                assert abs(getattr(reached, other) - value) <= 3.1 * tolerance(bench, other), other
     assert axes_of(start) == axes_of(await settled(bench))
-
-
-def _tolerance(bench: Bench, axis: str) -> float:
-    from .helpers import tolerance
-
-    return tolerance(bench, axis)
 
 
 async def test_several_axes_in_one_call(device: Any, bench: Bench) -> None:
@@ -81,6 +75,12 @@ async def test_stop_at_rest_tells_where_it_is(device: Any, bench: Bench) -> None
     check_position(bench, await settled(bench), as_dict(start))
 
 
+async def outcome_of(task: asyncio.Task[Any]) -> Any:
+    """What it returned or raised."""
+    await asyncio.wait({task})
+    return asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
+
+
 async def _under_way(bench: Bench, target: dict[str, float]) -> asyncio.Task[Any]:
     """A move that the driver has begun and now waits for; the driver is held."""
     bench.clock.hold()
@@ -98,12 +98,12 @@ async def test_stop_ends_a_move_and_says_where(device: Any, bench: Bench) -> Non
     move = await _under_way(bench, target)
     bench.clock.release()
     stopped = await within(30, device.stop())
-    (failure,) = await asyncio.gather(move, return_exceptions=True)
+    failure = await outcome_of(move)
     now = await settled(bench)
     check_position(bench, stopped, as_dict(now))
-    if isinstance(failure, BaseException):
+    if isinstance(failure, PicobridgeError):
         check_declared(failure, device, MoveFailed)
-        position = failure.detail["position"]  # type: ignore[attr-defined]
+        position = failure.detail["position"]
         if position is not None:
             check_position(bench, now, {axis: position[axis] for axis in as_dict(now)})
     else:
@@ -131,7 +131,7 @@ async def test_a_cancelled_move_leaves_it_at_rest_and_usable(device: Any, bench:
     move = await _under_way(bench, await away(bench, start))
     bench.clock.release()
     move.cancel()
-    (outcome,) = await asyncio.gather(move, return_exceptions=True)
+    outcome = await outcome_of(move)
     if bench.hooks is not None:
         assert isinstance(outcome, asyncio.CancelledError)
     await settled(bench)
@@ -147,6 +147,6 @@ async def test_closing_stops_a_move(device: Any, bench: Bench) -> None:
     assert not bench.hooks.is_safe() or device.interface == "manipulator"
     bench.clock.release()
     await within(30, device.make_safe())
-    (outcome,) = await asyncio.gather(move, return_exceptions=True)
+    outcome = await outcome_of(move)
     check_declared(outcome, device, MoveFailed)
     assert bench.hooks.is_safe()

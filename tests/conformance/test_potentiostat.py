@@ -231,10 +231,13 @@ async def test_break_leaves_the_cell_off(device: Any, bench: Bench) -> None:
 
 
 async def test_an_exception_leaves_the_cell_off(device: Any, bench: Bench) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with aclosing(device.run(long_run(bench))) as run:
             await first_block(run)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     await check_off(bench)
     check_stream(await spend(bench, galvanostatic(bench)), SAMPLE_COLUMNS)
 

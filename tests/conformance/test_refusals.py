@@ -14,7 +14,7 @@ import pytest
 
 from drivers import registry
 from drivers.errors import InvalidValue, Unsupported
-from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic
+from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
 
 from .helpers import axes_of, check_declared, outside, sealed
 from .rig import Bench, Rig
@@ -59,7 +59,7 @@ async def test_distances_that_are_no_numbers(device: Any) -> None:
 async def test_distances_that_lead_outside(device: Any, bench: Bench) -> None:
     """To know that, the device may be asked where it is, but nothing else."""
     assert bench.hooks is not None
-    await device.move_by(**{axis: distance for axis, distance in list(bench.limits.moves.items())[:1]})
+    await device.move_by(**dict(list(bench.limits.moves.items())[:1]))
     energised, truth = bench.hooks.energised(), bench.hooks.truth()
     for axis, (low, high) in device.capabilities.limits.items():
         if axis == "rotation_deg":
@@ -101,7 +101,7 @@ async def test_techniques_outside_the_capabilities(device: Any, bench: Bench) ->
     before = None if bench.hooks is None else list(bench.hooks.record)
     largest = max(r.full_scale_a for r in found.current_ranges)
     pace = max(1.0, found.interval_min_s)
-    beyond = [
+    beyond: list[Technique] = [
         Galvanostatic(current_a=3 * largest, duration_s=10.0, interval_s=pace),
         Galvanostatic(current_a=-3 * largest, duration_s=10.0, interval_s=pace),
         Potentiostatic(voltage_v=found.voltage_max_v * 1.1, duration_s=10.0, interval_s=pace),
