@@ -113,14 +113,18 @@ class CyclicVoltammetry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impedance:
-    """Impedance spectrum, from `frequency_max_hz` down; logarithmic spacing. `amplitude_v` is rms."""
+    """Impedance spectrum, from `frequency_max_hz` down; logarithmic spacing. `amplitude_v` is rms.
+
+    `bias_v` None is the open-circuit potential, measured just before with the cell disconnected: never 0 V, which would
+    short a charged cell.
+    """
 
     name: ClassVar[str] = "impedance"
     frequency_max_hz: float = 100e3
     frequency_min_hz: float = 1.0
     points: int = 21
     amplitude_v: float = 0.010
-    bias_v: float = 0.0
+    bias_v: float | None = None
 
     def __post_init__(self) -> None:
         _positive(

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ..errors import InvalidValue
 from ..samples import SampleBlock
 from ..techniques import Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
 from .device import Device
@@ -94,7 +95,7 @@ class Potentiostat(Device):
             return SampleBlock.concatenate([block async for block in blocks])
 
     async def open_circuit(self, duration_s: float = 1.0, rate_hz: float = 10.0) -> SampleBlock:
-        return await self.collect(OpenCircuit(duration_s=duration_s, interval_s=1 / rate_hz))
+        return await self.collect(OpenCircuit(duration_s=duration_s, interval_s=_interval(rate_hz)))
 
     async def galvanostatic(
         self,
@@ -109,7 +110,7 @@ class Potentiostat(Device):
             Galvanostatic(
                 current_a=current_a,
                 duration_s=duration_s,
-                interval_s=1 / rate_hz,
+                interval_s=_interval(rate_hz),
                 voltage_min_v=voltage_min_v,
                 voltage_max_v=voltage_max_v,
                 charge_limit_c=charge_limit_c,
@@ -128,7 +129,7 @@ class Potentiostat(Device):
             Potentiostatic(
                 voltage_v=voltage_v,
                 duration_s=duration_s,
-                interval_s=1 / rate_hz,
+                interval_s=_interval(rate_hz),
                 current_limit_a=current_limit_a,
                 taper_current_a=taper_current_a,
             )
@@ -140,7 +141,7 @@ class Potentiostat(Device):
         frequency_min_hz: float = 1.0,
         points: int = 21,
         amplitude_v: float = 0.010,
-        bias_v: float = 0.0,
+        bias_v: float | None = None,
     ) -> SampleBlock:
         return await self.collect(
             Impedance(
@@ -151,3 +152,9 @@ class Potentiostat(Device):
                 bias_v=bias_v,
             )
         )
+
+
+def _interval(rate_hz: float) -> float:
+    if not rate_hz > 0:
+        raise InvalidValue(f"rate is {rate_hz:g} Hz; it must be greater than zero")
+    return 1 / rate_hz

@@ -10,9 +10,8 @@ from ..techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircui
 #: A potentiostatic step ends only when this many samples in a row are at or below the taper current.
 TAPER_SAMPLES = 3
 
-#: Where the voltage is set and the current measured, an instrument that ranges by itself reports overload for a
-#: sample or two on its way to the right range. Everywhere else the first one ends the run: the limits cannot be
-#: judged any more.
+#: So many overloads in a row end a run: the limits cannot be judged any more. Fewer are an instrument on its way to
+#: the right range, or a disturbance, and only flagged.
 OVERLOAD_SAMPLES = 3
 
 
@@ -32,7 +31,6 @@ class LimitWatch:
         self._current_limit: float | None = None
         self._duration: float | None = None
         self._interval = 0.0
-        self._overload_needed = 1
         if isinstance(technique, OpenCircuit | Galvanostatic | Potentiostatic):
             self._duration, self._interval = technique.duration_s, technique.interval_s
         if isinstance(technique, Galvanostatic):
@@ -45,7 +43,6 @@ class LimitWatch:
             self._taper = technique.taper_current_a
         if isinstance(technique, Potentiostatic | CyclicVoltammetry):
             self._current_limit = technique.current_limit_a
-            self._overload_needed = OVERLOAD_SAMPLES
         self._nothing = isinstance(technique, Impedance)
         self._at_taper = 0
         self._overloaded = 0
@@ -69,7 +66,7 @@ class LimitWatch:
                 crossings.append((int(np.argmax(condition)), reason))
 
         overload, self._overloaded = _in_a_row((flags & Flag.OVERLOAD) != 0, self._overloaded)
-        crossed(overload >= self._overload_needed, EndReason.OVERLOAD)
+        crossed(overload >= OVERLOAD_SAMPLES, EndReason.OVERLOAD)
         if self._high is not None:
             crossed(voltage >= self._high, EndReason.VOLTAGE_MAX)
         if self._low is not None:
@@ -83,8 +80,8 @@ class LimitWatch:
             small, self._at_taper = _in_a_row(np.abs(current) <= self._taper, self._at_taper)
             crossed(small >= TAPER_SAMPLES, EndReason.TAPER)
         if self._duration is not None:
-            # half a nanosecond: the device's times are decimal text, the duration is a double
-            crossed(time >= self._duration - 0.5e-9, EndReason.DURATION)
+            # at the sample nearest to the duration: sample times jitter, and one more is current for an interval more
+            crossed(time >= self._duration - 0.5 * min(self._interval, self._duration), EndReason.DURATION)
         return min(crossings, key=lambda crossing: crossing[0])[1] if crossings else None
 
     def _charge_after_each(self, time: Array, current: Array) -> Array:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ def test_not_a_number_crosses_nothing() -> None:
 def test_the_first_crossing_decides() -> None:
     block = samples([3.0, 4.3, 3.0], flags=[0, 0, int(Flag.OVERLOAD)])
     assert LimitWatch(charge()).check(block) is EndReason.VOLTAGE_MAX
-    block = samples([3.0, 3.0, 4.3], flags=[0, int(Flag.OVERLOAD), 0])
+    block = samples([3.0, 3.0, 3.0, 4.3], flags=[int(Flag.OVERLOAD)] * OVERLOAD_SAMPLES + [0])
     assert LimitWatch(charge()).check(block) is EndReason.OVERLOAD
 
 
@@ -63,6 +64,13 @@ def test_duration_forgives_the_rounding_of_decimal_text() -> None:
     assert 0.1 * 3 != 0.3
     assert LimitWatch(technique).check(samples([3.0, 3.0], time=[0.1, 0.2])) is None
     assert LimitWatch(technique).check(samples(3.0, time=[0.3 - 1e-10])) is EndReason.DURATION
+
+
+@pytest.mark.parametrize(("times", "end"), [([0.1, 0.2, 0.24], None), ([0.1, 0.2, 0.26], EndReason.DURATION)])
+def test_duration_ends_at_the_nearest_sample(times: list[float], end: EndReason | None) -> None:
+    """Sample times jitter; one sample more than asked for would be current for an interval more."""
+    watch = LimitWatch(OpenCircuit(duration_s=0.3, interval_s=0.1))
+    assert watch.check(samples([3.0] * 3, time=times)) is end
 
 
 def test_charge_counts_from_the_start_and_across_blocks() -> None:
@@ -108,13 +116,13 @@ def test_current_limit_is_on_the_size() -> None:
     assert LimitWatch(technique).check(samples(0.5, -1.1e-9)) is EndReason.CURRENT_LIMIT
 
 
-def test_one_overload_ends_what_has_voltage_limits_but_not_a_search_for_the_range() -> None:
+@pytest.mark.parametrize("technique", [charge(), Potentiostatic(voltage_v=4.2, duration_s=100.0)])
+def test_overloads_in_a_row_end_a_run_and_single_ones_are_only_flagged(technique: Technique) -> None:
     over = int(Flag.OVERLOAD)
-    assert LimitWatch(charge()).check(samples(flags=[over])) is EndReason.OVERLOAD
-    watch = LimitWatch(Potentiostatic(voltage_v=4.2, duration_s=100.0))
-    assert watch.check(samples(4.2, flags=[over] * (OVERLOAD_SAMPLES - 1))) is None
-    assert watch.check(samples(4.2, flags=[0, over, over], time=[0.3, 0.4, 0.5])) is None
-    assert watch.check(samples(4.2, flags=[over], time=[0.6])) is EndReason.OVERLOAD
+    watch = LimitWatch(technique)
+    assert watch.check(samples(3.2, flags=[over] * (OVERLOAD_SAMPLES - 1))) is None
+    assert watch.check(samples(3.2, flags=[0, over, over], time=[0.3, 0.4, 0.5])) is None
+    assert watch.check(samples(3.2, flags=[over], time=[0.6])) is EndReason.OVERLOAD
 
 
 def test_nothing_ends_a_spectrum() -> None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from drivers.errors import CellNotOff, DeviceTimeout, RunFailed
+from drivers.potentiostats.limits import OVERLOAD_SAMPLES
 from drivers.potentiostats.polling import BLOCK_MAX, Reading, empty_block, poll, to_the_end
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import Galvanostatic, Potentiostatic
@@ -199,8 +200,9 @@ async def test_a_source_that_does_not_go_off_is_the_error_that_is_raised() -> No
     assert isinstance(raised.value.__cause__, DeviceTimeout)
 
 
-async def test_overload_ends_a_run_and_nan_crosses_nothing() -> None:
-    readings = iter([Reading(1.0, float("nan"), 1e-12, Flag.INVALID), Reading(2.0, 3.0, float("nan"), Flag.OVERLOAD)])
+async def test_overloads_end_a_run_and_nan_crosses_nothing() -> None:
+    over = [Reading(2.0 + n, 3.0, float("nan"), Flag.OVERLOAD) for n in range(OVERLOAD_SAMPLES)]
+    readings = iter([Reading(1.0, float("nan"), 1e-12, Flag.INVALID), *over])
 
     async def read_one() -> Reading | None:
         return next(readings)
@@ -208,8 +210,8 @@ async def test_overload_ends_a_run_and_nan_crosses_nothing() -> None:
     source = Source()
     blocks = [b async for b in poll(LONG, read_one, switch_off=source.switch_off, stop=asyncio.Event())]
     whole = SampleBlock.concatenate(blocks)
-    assert (len(whole), whole.end) == (2, EndReason.OVERLOAD)
-    assert whole["flags"].tolist() == [Flag.INVALID, Flag.OVERLOAD]
+    assert whole.end is EndReason.OVERLOAD
+    assert whole["flags"].tolist() == [Flag.INVALID, *[Flag.OVERLOAD] * OVERLOAD_SAMPLES]
 
 
 def test_the_empty_block_of_a_run_that_never_began() -> None:

@@ -13,15 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
-from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import Busy, CellNotOff, DeviceError, DeviceLost, DeviceTimeout, LinkError, PicobridgeError, WrongDevice
 from ...interfaces import CurrentRange, Identity, Potentiostat, PotentiostatCapabilities
 from ...samples import EndReason, SampleBlock
 from ...techniques import CyclicVoltammetry, Galvanostatic, OpenCircuit, Potentiostatic, Technique
-from ...transports import Transport
-from ..polling import empty_block, poll, to_the_end
+from ...uninterrupted import to_the_end
+from ..polling import empty_block, poll
 from .dialect import Dialect
 from .dialect_2400 import Dialect2400
 from .dialect_2450 import Dialect2450
@@ -44,15 +43,7 @@ class Keithley24xx(Potentiostat):
     options: Keithley24xxOptions
     wire_defaults = {"serial": {"baud": "9600"}}  # noqa: RUF012
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Keithley24xxOptions | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._session = Session(self.transport, self.options, name=self.name)
         self._model: Model | None = None
         self._dialect: Dialect = Dialect2400()
@@ -91,9 +82,10 @@ class Keithley24xx(Potentiostat):
             )
         self._dialect = Dialect2400() if model.scpi_2400 else await self._dialect_of_2450()
         self._model = model
-        async with self._session.transaction("connect") as talk:
-            if not _is(await talk.ask(":OUTP?"), ("0", "OFF")):
-                log.warning("%s: the output was on when picobridge connected; it is switched off now", self.name)
+        with suppress(LinkError):  # whether it was on is worth a word; off it must be whatever the answer
+            async with self._session.transaction("connect") as talk:
+                if not _is(await talk.ask(":OUTP?"), ("0", "OFF")):
+                    log.warning("%s: the output was on when picobridge connected; it is switched off now", self.name)
         await self.cell_off()
         async with self._session.transaction("connect") as talk:
             for code, text in await talk.errors():
@@ -102,8 +94,7 @@ class Keithley24xx(Potentiostat):
         return identity
 
     async def _dialect_of_2450(self) -> Dialect:
-        async with self._session.transaction("connect") as talk:
-            language = (await talk.ask("*LANG?")).upper()
+        language = await self._language()
         if language == "SCPI":
             return Dialect2450()
         if language == "SCPI2400":
@@ -112,6 +103,18 @@ class Keithley24xx(Potentiostat):
             f"the 2450 is switched to the command set {language}; this driver speaks SCPI and SCPI2400",
             hint="On its front panel: MENU, System, Settings, Command Set, SCPI; then switch it off and on again.",
         )
+
+    async def _language(self) -> str:
+        """What `*LANG?` says, asked again once. Meanwhile "off" goes out in SCPI, which harms in no other language."""
+        try:
+            return await self._ask_language()
+        except LinkError:
+            await self._session.shout(*Dialect2450.off)
+            return await self._ask_language()
+
+    async def _ask_language(self) -> str:
+        async with self._session.transaction("connect") as talk:
+            return (await talk.ask("*LANG?")).upper()
 
     async def _mains(self) -> float:
         try:
