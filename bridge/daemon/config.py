@@ -100,7 +100,8 @@ def load(path: Path) -> Config:
 
 def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
     """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
-    top = Table(problems, "", content, ("bridge", "broker", "devices"))
+    # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
+    top = Table(problems, "", content, ("bridge", "broker", "devices", "hil"))
     bridge = top.table("bridge", ("name", "prefix", "state_dir", "queue_mb"))
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")

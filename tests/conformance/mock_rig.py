@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from drivers import registry
@@ -37,6 +37,7 @@ class MockRig:
     name: str
     limits: Limits
     hooked: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def driver(self) -> str:
@@ -80,7 +81,7 @@ class MockRig:
                 options[option.name] = 1.0
             elif option.name == "routes":
                 options["routes"] = {name: [coil] for coil, name in ROUTES.items()}
-        return options
+        return {**options, **self.options}
 
 
 class MockHooks:
