@@ -182,6 +182,12 @@ class CellNotOff(PicobridgeError):
     default_hint = "Disconnect the cell by hand, now."
 
 
+class Interrupted(PicobridgeError):
+    """Somebody ended it (Ctrl-C, SIGTERM) before it had done what was asked."""
+
+    default_hint = "The source was switched off and motion stopped; look where things are before you go on."
+
+
 class RunFailed(PicobridgeError):
     """A run ended by a fault; the message says which."""
 

@@ -40,7 +40,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="METHOD [NAME=VALUE ...] [--then METHOD [NAME=VALUE ...]] ...",
         help="values with units: x=1.5mm tilt=52deg current=10pA route=feedthrough",
     )
-    do.set_defaults(function=run_do)
+    do.set_defaults(function=run_do, acts=True)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +74,10 @@ async def run_probe(args: argparse.Namespace) -> int:
 
 
 async def run_do(args: argparse.Namespace) -> int:
-    entry = registry.find(args.driver)
     sequence = parse_calls(args.calls, args)
+    entry = registry.find(args.driver)
+    if not sequence:
+        raise InvalidValue(f"a method is needed; accepted: {', '.join(calls.methods(entry.interface))}")
     for method, values in sequence:  # all of it is checked before the first byte goes out
         calls.arguments(entry.interface, method, values)
     async with open_device(args) as device:
@@ -146,7 +148,6 @@ def parse_calls(words: Sequence[str], args: argparse.Namespace) -> list[Call]:
             if name in sequence[-1][1]:
                 raise InvalidValue(f"{sequence[-1][0]}: {name} is given twice")
             sequence[-1][1][name] = value
-    if expect_method:
-        interface = registry.find(args.driver).interface
-        raise InvalidValue(f"a method is needed; accepted: {', '.join(calls.methods(interface))}")
+    if expect_method and sequence:
+        raise InvalidValue("--then needs a method after it")
     return sequence

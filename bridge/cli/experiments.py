@@ -35,7 +35,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             parser.add_argument(f"--{role}", metavar="DEVICE", help=f"which {kind.interface} ({need})")
         for short, fields in _by_short_name(procedure).items():
             _add_parameter(parser, short, fields)
-        parser.set_defaults(function=run_experiment, procedure=procedure.name)
+        parser.set_defaults(function=run_experiment, procedure=procedure.name, acts=True)
 
 
 def _by_short_name(procedure: Procedure) -> dict[str, list[dataclasses.Field[Any]]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from drivers.errors import PicobridgeError
+from drivers.errors import Interrupted, PicobridgeError
 
 from .output import print_error
 
@@ -36,7 +36,7 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
         epilog="`picobridge COMMAND --help` says more. Start with `picobridge demo`.",
     )
     parser.add_argument("--version", action="version", version=f"picobridge {version('picobridge')}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = [module for module, names in MODULES.items() if command in names] or list(MODULES)
     for module in wanted:
         import_module(f".{module}", __package__).add_parsers(commands)
@@ -47,13 +47,18 @@ async def _run(args: argparse.Namespace) -> int:
     """Let SIGTERM end a command as Ctrl-C does: by cancellation, so that devices are left safe."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def terminate() -> None:
+        args.terminated = True
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
     status: int = await args.function(args)
     return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 an error that is printed, 2 wrong usage, 130 interrupted."""
+    """Exit status: 0 done, 1 an error that is printed, 2 wrong usage, 130 and 143 ended by SIGINT and SIGTERM."""
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(words[0] if words else "").parse_args(words)
     try:
@@ -62,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(error, as_json=getattr(args, "json", False))
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+        if getattr(args, "acts", False):
+            interruption = Interrupted("ended before it was done", operation=args.command)
+            print_error(interruption, as_json=getattr(args, "json", False))
+        return 128 + (signal.SIGTERM if getattr(args, "terminated", False) else signal.SIGINT)
     except BrokenPipeError:
         # the reader of our output has gone (`| head`): that is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

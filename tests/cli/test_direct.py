@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +16,10 @@ from bridge.cli.direct import parse_calls, parse_options
 from bridge.cli.main import build_parser
 from drivers import registry
 from drivers.errors import InvalidValue
+from mocks.instruments.zeiss_remcon import ZeissRemconMock
 from mocks.wires import Served, serve
 from mocks.world import World
+from tests.bridge.conftest import eventually
 from tests.near import near
 
 
@@ -135,3 +139,23 @@ def test_options_and_calls_are_told_apart() -> None:
     args = build_parser("do").parse_args(["do", "zeiss-remcon", "serial:/dev/x", "position", "--json"])
     assert parse_calls(args.calls, args) == [("position", {})]
     assert args.json
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_in_the_middle_of_a_move_stops_it_and_says_so(number: signal.Signals, status: int) -> None:
+    world = World(speed=1.0, flows=True)
+    async with serve(ZeissRemconMock(world, "stage")) as served:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge.cli.main", "do", "zeiss-remcon", served.address),
+            *("--json", "position", "--then", "move_to", "x=100mm"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert json.loads(await process.stdout.readline())["method"] == "position"
+        await eventually(lambda: world.chamber.stage_moving)
+        process.send_signal(number)
+        out, _ = await process.communicate()
+        assert process.returncode == status
+        assert json.loads(out)["error"] == "Interrupted"
+        await eventually(lambda: not world.chamber.stage_moving)
+        assert "ABO" in served.instrument.record

@@ -30,7 +30,7 @@ async def served(*words: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Pro
     finally:
         process.terminate()
         await process.communicate()
-        assert process.returncode == 130
+        assert process.returncode == 143
 
 
 async def tell(process: asyncio.subprocess.Process, line: str) -> None:
