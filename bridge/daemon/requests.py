@@ -95,8 +95,8 @@ class Requests:
             raise InvalidValue(
                 f"reply_to is {request.reply_to!r:.200}; accepted: a topic below {self._topics.reply('')}"
             )
-        if self._repeated(request, incoming):
-            return
+        if method != STOP and self._repeated(request, incoming):
+            return  # a stop is executed each time: twice does no harm, and an id used twice must not keep it back
         handler = self._handlers.get(method)
         if handler is None:
             raise InvalidValue(f"method {method!r} is not known; accepted: {', '.join(self._handlers)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,6 +31,8 @@ from drivers.samples import SampleBlock
 
 from .config import DeviceConfig
 from .events import Events
+
+LOG = logging.getLogger("picobridge.devices")
 
 #: How often an idle device is asked: its heart-beat, and what keeps `latest` live.
 POLL_S = 1.0
@@ -120,9 +123,7 @@ class DeviceSupervisor:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_S):
                         await self._released.wait()
-                with suppress(PicobridgeError, TimeoutError):  # what is wrong with it was said already
-                    async with asyncio.timeout(SAFE_TIMEOUT_S):
-                        await self.device.close()
+                await self._let_go()
             self.tried.set()
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S[1])
@@ -133,10 +134,8 @@ class DeviceSupervisor:
         try:
             async with asyncio.timeout(SAFE_TIMEOUT_S):
                 await self.device.close()
-        except (PicobridgeError, TimeoutError) as error:
-            known = error if isinstance(error, PicobridgeError) else None
-            text = f"{self.name} could not be brought to its safe state: {error or 'no answer in time'}"
-            self._events.publish("safety", text, severity="error", device=self.name, error=known)
+        except Exception as error:
+            self._unsafe(error)
         self._counters.flush()
         self._set("closed", None)
         self._counters.flush()
@@ -148,6 +147,16 @@ class DeviceSupervisor:
         self._set("lost", error)
         self._lost.set()
         self._events.publish("device", f"{self.name} is lost: {error}", severity="error", device=self.name, error=error)
+
+    async def _let_go(self) -> None:
+        """Close the wire of a lost device; what is wrong with it was said already."""
+        try:
+            async with asyncio.timeout(SAFE_TIMEOUT_S):
+                await self.device.close()
+        except (PicobridgeError, TimeoutError):
+            return
+        except Exception:
+            LOG.exception("closing %s broke", self.name)
 
     async def _connect(self) -> bool:
         self._lost.clear()
@@ -209,6 +218,8 @@ class DeviceSupervisor:
                     self.lost(error)
             except PicobridgeError:
                 failures = 0  # it answered, with an error of its own
+            except Exception:  # of the driver's own making; the device must go on being watched
+                LOG.exception("asking %s how it is broke", self.name)
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._lost.wait()
@@ -278,25 +289,32 @@ class DeviceSupervisor:
 
     async def make_safe(self) -> str | dict[str, Any]:
         """Past every queue. "safe", "not connected", or the error, as a reply has it."""
-        if not self.connected:
+        still_reached = self.connection == "lost" and self.device.transport.is_open
+        if not self.connected and not still_reached:
             return "not connected"
         try:
             async with asyncio.timeout(SAFE_TIMEOUT_S):
                 await self.device.make_safe()
-        except TimeoutError as error:
-            known: PicobridgeError = (
-                error if isinstance(error, PicobridgeError) else DeviceTimeout("no safe state in time")
-            )
-        except PicobridgeError as error:
+        except Exception as error:
+            known = self._unsafe(error)
+            if isinstance(known, DeviceLost):
+                self.lost(known)
+            return known.to_dict()
+        return "safe"
+
+    def _unsafe(self, error: Exception) -> PicobridgeError:
+        """Say that the device is not proven safe, whatever it was that went wrong."""
+        if isinstance(error, PicobridgeError):
             known = error
+        elif isinstance(error, TimeoutError):
+            known = DeviceTimeout(f"no safe state within {SAFE_TIMEOUT_S:g} s")
         else:
-            return "safe"
+            LOG.error("making %s safe broke", self.name, exc_info=error)
+            known = PicobridgeError(f"internal error: {error!r}")
         known.annotate(device=self.name, operation="make_safe")
-        if isinstance(known, DeviceLost):
-            self.lost(known)
         text = f"{self.name} could not be brought to its safe state: {known}"
         self._events.publish("safety", text, severity="error", device=self.name, error=known)
-        return known.to_dict()
+        return known
 
     # --- what is published -------------------------------------------------------------------------------------
 
