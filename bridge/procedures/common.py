@@ -11,7 +11,7 @@ from typing import Any, cast
 from bridge.analysis.formatting import si
 from drivers.errors import CellNotOff, InvalidValue, PicobridgeError
 from drivers.interfaces import Device, Feedthrough, Manipulator, Potentiostat
-from drivers.potentiostats.polling import to_the_end
+from drivers.uninterrupted import to_the_end
 
 from .context import Context
 

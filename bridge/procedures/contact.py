@@ -16,9 +16,9 @@ from bridge.analysis.formatting import si
 from bridge.analysis.plain import jsonable
 from drivers.errors import InvalidValue, Refused, RunFailed
 from drivers.interfaces import Manipulator, ManipulatorPosition, Options, Potentiostat, option
-from drivers.potentiostats.polling import to_the_end
 from drivers.samples import Array, SampleBlock
 from drivers.techniques import OpenCircuit
+from drivers.uninterrupted import to_the_end
 
 from . import feasibility
 from .common import (

@@ -11,9 +11,9 @@ import numpy as np
 
 from bridge.analysis.capacity import Charge, ChargeCounter, Crossing, Overshoot, ah, find_crossing, overshoot
 from drivers.interfaces import Potentiostat
-from drivers.potentiostats.polling import to_the_end
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import Galvanostatic
+from drivers.uninterrupted import to_the_end
 
 from .common import Reporter, range_label
 from .cycle_parameters import Cycle

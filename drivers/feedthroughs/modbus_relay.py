@@ -16,13 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import DeviceError, DeviceLost, InvalidValue, LinkError, ProtocolError
 from ..interfaces import Feedthrough, FeedthroughCapabilities, Identity, Options, option
 from ..interfaces.feedthrough import OPEN
 from ..quantities import quantity
 from ..queries import ask_again
-from ..transports import Conversation, Link, Transport
+from ..transports import Conversation, Link
 from .modbus_rtu import ILLEGAL_FUNCTION, ReadCoils, Request, WriteCoil, WriteCoils, read_reply, silence_s
 
 _LOG = logging.getLogger(__name__)
@@ -92,19 +91,9 @@ class ModbusRelay(Feedthrough):
     wire_defaults: ClassVar[dict[str, dict[str, str]]] = {"serial": {"baud": "9600"}}
     options: ModbusRelayOptions
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Options | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._silence_s = silence_s(self.transport.address.integer("baud", 9600))
-        self._link = Link(
-            self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S, speaks_when_spoken_to=True
-        )
+        self._link = Link(self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S)
         self._switching = asyncio.Lock()
         self._one_by_one = False
 

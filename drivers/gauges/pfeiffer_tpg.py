@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import DeviceError, DeviceTimeout, InvalidValue, LinkError, ProtocolError
 from ..interfaces import Gauge, GaugeStatus, Identity, Options, Pressure, option
 from ..queries import ask_again
-from ..transports import Conversation, Link, Transport
+from ..transports import Conversation, Link
 from ..transports.lines import read_line
 
 _LOG = logging.getLogger(__name__)
@@ -95,19 +94,9 @@ class PfeifferTpg(Gauge):
     wire_defaults: ClassVar[dict[str, dict[str, str]]] = {"serial": {"baud": "9600"}}
     options: PfeifferTpgOptions
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Options | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._end = _TERMINATORS[self.options.terminator]
-        self._link = Link(
-            self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S, speaks_when_spoken_to=True
-        )
+        self._link = Link(self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S)
         self._knows_ayt = True
         self._firmware: str | None = None
 

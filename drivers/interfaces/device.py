@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import DeviceLost
+from ..errors import DeviceLost, InvalidValue
 from ..transports import Transport, open_transport
+from ..uninterrupted import to_the_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Device(ABC):
     driver waits by; a simulated instrument brings its own.
 
     `async with Driver("serial:/dev/ttyUSB0") as device:` connects, and on leaving makes safe and closes.
+
+    A driver names its `options_type` and prepares in `_set_up`, when `transport`, `options`, `name` and `clock` are
+    there; it has no constructor of its own.
     """
 
     interface: ClassVar[str]
@@ -59,10 +63,13 @@ class Device(ABC):
         if isinstance(address, str):
             address = open_transport(address, self.wire_defaults)
         self.transport = address
+        if options is not None and not isinstance(options, self.options_type):
+            raise InvalidValue(f"options are {type(options).__name__}; {self.options_type.__name__} is accepted")
         self.options = self.options_type() if options is None else options
         self.name = name or type(self).__name__
         self.clock = clock
         self.identity: Identity | None = None
+        self._set_up()
 
     async def connect(self) -> Identity:
         """Open the wire, prove that request and reply are paired, identify, and make safe: source off, nothing moving.
@@ -79,11 +86,14 @@ class Device(ABC):
         return self.identity
 
     async def close(self) -> None:
-        """Make safe as far as the wire allows, then close it. Raises `CellNotOff` if the source was not proven off."""
+        """Make safe as far as the wire allows, then close it; a cancellation waits until both are done.
+
+        Raises `CellNotOff` if the source was not proven off.
+        """
         if not self.transport.is_open:
             return
         try:
-            await self.make_safe()
+            await to_the_end(self.make_safe())
         finally:
             await self.transport.close()
 
@@ -97,6 +107,9 @@ class Device(ABC):
     def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
         """Call `callback` once when the wire is noticed to be gone although nobody was reading."""
         self.transport.on_lost(callback)
+
+    def _set_up(self) -> None:  # noqa: B027  # not every driver has something to prepare
+        """Prepare what the driver keeps: its link, its state. Nothing is open yet."""
 
     @abstractmethod
     async def _connect(self) -> Identity:

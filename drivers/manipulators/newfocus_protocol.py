@@ -54,7 +54,7 @@ class Controller:
         if not 0 <= address <= 31:
             raise InvalidValue(f"option address is {address}; accepted: 0 (a single controller) to 31")
         self._prefix = b"%d>" % address if address else b""
-        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S, speaks_when_spoken_to=True)
+        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S)
 
     async def open(self) -> None:
         """Raises `LinkError`s."""

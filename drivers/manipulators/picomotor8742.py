@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import (
     Busy,
     DeviceError,
@@ -33,7 +32,6 @@ from ..errors import (
 )
 from ..interfaces import Identity, Manipulator, ManipulatorCapabilities, ManipulatorPosition
 from ..queries import ask_again
-from ..transports import Transport
 from .newfocus_axes import AXIS_NAMES, Axis, Picomotor8742Options, make_axis
 from .newfocus_protocol import STEPS_MAX, STEPS_MIN, Controller
 
@@ -64,15 +62,7 @@ class Picomotor8742(Manipulator):
     options_type = Picomotor8742Options
     options: Picomotor8742Options
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Picomotor8742Options | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._axes = tuple(make_axis(axis, self.options) for axis in AXIS_NAMES)
         self._controller = Controller(self.transport, self.name, self.options.address)
         self._move: _Move | None = None
@@ -90,7 +80,6 @@ class Picomotor8742(Manipulator):
         )
 
     async def _connect(self) -> Identity:
-        await self.transport.close()  # a wire that was lost is still open on our side
         await self._controller.open()
         identity = await self.identify()
         await self._halt()

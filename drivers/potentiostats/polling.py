@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import RunFailed
 from ..samples import SAMPLE_COLUMNS, EndReason, SampleBlock
 from ..techniques import Technique
+from ..uninterrupted import to_the_end
 from .limits import LimitWatch
-
-T = TypeVar("T")
 
 #: Samples are handed on together while less real time than this has passed since the last block: up to 200 blocks a
 #: second, so one sample a block at the rates of these instruments, long ones when a simulation runs as fast as it can.
@@ -131,26 +130,6 @@ def crossed(limits: LimitWatch, reading: Reading) -> EndReason | None:
 def empty_block(end: EndReason, start_time_ns: int = 0) -> SampleBlock:
     """The one block of a run that ended before its first sample."""
     return _Pending("", start_time_ns, {}).block(end)
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """Await `work` to its end even if the caller is cancelled meanwhile; the cancellation is then raised afterwards.
-
-    For switching a source off in a `finally`: `work` must bound its own time.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            break
-    result = task.result()
-    if cancelled is not None:
-        raise cancelled
-    return result
 
 
 async def _unless_set(ending: asyncio.Event, wait: Callable[[], Awaitable[None]]) -> None:

@@ -25,7 +25,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import ClassVar
 
-from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import (
     Busy,
     DeviceError,
@@ -42,7 +41,7 @@ from ..errors import (
 )
 from ..interfaces import Identity, Options, Stage, StageCapabilities, StagePosition, TouchAlarm
 from ..queries import ask_again
-from ..transports import Conversation, Link, Transport
+from ..transports import Conversation, Link
 from .remcon_optional import OptionalVerbs
 from .remcon_options import AXES, ROTATION, TERMINATORS, M, ZeissRemconOptions, check_limit, to_si, to_tool
 from .remcon_protocol import Reading, ask, changed, kept, read_reply
@@ -63,19 +62,9 @@ class ZeissRemcon(Stage):
     wire_defaults: ClassVar[dict[str, dict[str, str]]] = {"serial": {"baud": "9600"}}
     options: ZeissRemconOptions
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Options | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._end = TERMINATORS[self.options.terminator]
-        self._link = Link(
-            self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S, speaks_when_spoken_to=True
-        )
+        self._link = Link(self.transport, self._synchronise, name=self.name, quiet_s=_QUIET_S)
         self._move_lock = asyncio.Lock()
         self._stops = 0
         self._commanded_s = -math.inf

@@ -15,11 +15,12 @@ __all__ = ["Address", "Capture", "Conversation", "Link", "Transport", "open_tran
 def open_transport(text: str, defaults: Mapping[str, Mapping[str, str]] | None = None) -> Transport:
     """The transport for an address, not opened yet.
 
-    `defaults` gives, by kind of wire, parameters that hold unless the address says otherwise (a device's baud rate).
-    Raises `InvalidValue`.
+    `defaults` gives, by kind of wire, parameters that hold unless the address says otherwise (a device's baud rate);
+    those of a serial port hold for VISA's ASRL resources too. Raises `InvalidValue`.
     """
     address = Address.parse(text)
-    own = (defaults or {}).get(address.kind, {})
+    is_asrl = address.kind == "visa" and address.target.upper().startswith("ASRL")
+    own = (defaults or {}).get("serial" if is_asrl else address.kind, {})
     address = replace(address, parameters={**own, **address.parameters})
     # imported here so that a serial-only script does not pay for VISA and USB
     if address.kind == "serial":

@@ -122,7 +122,7 @@ class Link:
         *,
         name: str,
         quiet_s: float = 0.1,
-        speaks_when_spoken_to: bool = False,
+        speaks_when_spoken_to: bool = True,
     ) -> None:
         self.transport = transport
         self.name = name

@@ -95,7 +95,7 @@ class Session:
     """
 
     def __init__(self, transport: Transport, options: Keithley24xxOptions, *, name: str) -> None:
-        self.link = Link(transport, self._synchronise, name=name, quiet_s=_QUIET_S, speaks_when_spoken_to=True)
+        self.link = Link(transport, self._synchronise, name=name, quiet_s=_QUIET_S)
         self.timeout_s = options.timeout
         self._sync_s = min(options.timeout, _SYNC_S)
         self.terminator = TERMINATORS[options.terminator if options.terminator != "auto" else _usual(transport)]

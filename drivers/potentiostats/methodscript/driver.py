@@ -18,7 +18,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import (
     Busy,
     CellNotOff,
@@ -33,7 +32,7 @@ from ...errors import (
 from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilities, option
 from ...samples import SampleBlock
 from ...techniques import Technique
-from ...transports import Conversation, Link, Transport, open_transport
+from ...transports import Conversation, Link
 from .models import BOOTLOADER, CC_LOAD, CC_RUN, CM_OF_TECHNIQUE, MODELS, Model, family_capabilities
 from .protocol import Firmware, Protocol, hint_for_silence, parse_capabilities
 from .run import ScriptRun
@@ -71,21 +70,9 @@ class MethodScript(Potentiostat):
     options: MethodScriptOptions
     wire_defaults: ClassVar[dict[str, dict[str, str]]] = {"serial": {"baud": "230400"}}
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: Options | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        if isinstance(address, str) and address.upper().startswith("VISA:ASRL"):
-            address = open_transport(address, {"visa": {"baud": "230400"}})
-        super().__init__(address, options, name=name, clock=clock)
-        self._protocol = Protocol(clock, self.options.abort_timeout_s)
-        self._link = Link(
-            self.transport, self._protocol.synchronise, name=self.name, quiet_s=0.05, speaks_when_spoken_to=True
-        )
+    def _set_up(self) -> None:
+        self._protocol = Protocol(self.clock, self.options.abort_timeout_s)
+        self._link = Link(self.transport, self._protocol.synchronise, name=self.name, quiet_s=0.05)
         self._run: ScriptRun | None = None
         self._model: Model | None = None
         self._load_apart = False
@@ -95,7 +82,6 @@ class MethodScript(Potentiostat):
     # --- who it is -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> Identity:
-        await self.transport.close()  # after a loss it may not know yet that it is gone
         try:
             await self._link.open()
             identity = await self._identify()

@@ -15,13 +15,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import Busy, CellNotOff, DeviceError, InvalidValue, LinkError, PicobridgeError, Unsupported
 from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilities, option
 from ...samples import SampleBlock
 from ...techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
-from ...transports import Transport
-from ..polling import poll, to_the_end
+from ...uninterrupted import to_the_end
+from ..polling import poll
 from .codec import ADC_SPAN, CONVERSION_S, INTERVAL_MIN_S, TDSTATV3, default_calibration
 from .plan import Plan, make_plan
 from .protocol import CELL_OFF, CELL_ON, Session, select_range, set_dac
@@ -68,15 +67,7 @@ class Tdstat(Potentiostat):
     options_type = TdstatOptions
     options: TdstatOptions
 
-    def __init__(
-        self,
-        address: str | Transport,
-        options: TdstatOptions | None = None,
-        *,
-        name: str = "",
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        super().__init__(address, options, name=name, clock=clock)
+    def _set_up(self) -> None:
         self._session = Session(self.transport, self.name)
         self._calibration = default_calibration(TDSTATV3)
         self._range = 0
@@ -101,7 +92,6 @@ class Tdstat(Potentiostat):
         )
 
     async def _connect(self) -> Identity:
-        await self.transport.close()  # a wire that was lost is still open on our side
         self._calibration = await self._session.open()
         self._range = 0
         self._current_a = math.nan  # whatever flowed before: we do not know

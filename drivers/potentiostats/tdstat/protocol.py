@@ -39,7 +39,7 @@ class Session:
     """The instrument's conversation partner. `calibration` is what it told when the link was opened."""
 
     def __init__(self, transport: Transport, name: str) -> None:
-        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S, speaks_when_spoken_to=True)
+        self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S)
         self._offsets = b""
         self._shunts = b""
 
@@ -48,9 +48,6 @@ class Session:
         self._offsets = self._shunts = b""
         await self._link.open()
         return Calibration.of(MODELS[len(self._shunts)], self._offsets, self._shunts)
-
-    async def close(self) -> None:
-        await self._link.close()
 
     @asynccontextmanager
     async def exchange(self, operation: str) -> AsyncIterator[Exchange]:
