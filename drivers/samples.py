@@ -101,9 +101,11 @@ class SampleBlock:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {name: len(self.data[name]) for name in (column.name for column in self.columns)}
-        if len(set(lengths.values())) > 1:
-            raise InvalidValue(f"columns of one block differ in length: {lengths}")
+        length = len(self)
+        for column in self.columns:
+            if len(self.data[column.name]) != length:
+                lengths = {column.name: len(self.data[column.name]) for column in self.columns}
+                raise InvalidValue(f"columns of one block differ in length: {lengths}")
 
     def __len__(self) -> int:
         return len(self.data[self.columns[0].name])
@@ -115,9 +117,10 @@ class SampleBlock:
     def __getitem__(self, name: str) -> Array:
         return self.data[name]
 
-    def rebased(self, stream: str, first_index: int) -> SampleBlock:
-        """The same samples as part of another stream."""
-        return replace(self, stream=stream, first_index=first_index)
+    def rebased(self, stream: str, first_index: int, attributes: Mapping[str, Any] | None = None) -> SampleBlock:
+        """The same samples as part of another stream, and with other attributes if some are given."""
+        attributes = self.attributes if attributes is None else attributes
+        return SampleBlock(stream, first_index, self.start_time_ns, self.columns, self.data, self.end, attributes)
 
     @staticmethod
     def of(

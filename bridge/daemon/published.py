@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from bridge.transfer.pump import SamplePump
@@ -65,7 +64,7 @@ class PublishedPotentiostat(Potentiostat):
 
     def _publish(self, block: SampleBlock, technique: Technique) -> None:
         attributes = {**block.attributes, "technique": technique.name, **self._attributes()}
-        taken = self._pump.take(replace(block, attributes=attributes))
+        taken = self._pump.take(block, attributes)
         self._supervisor.latest.offer(taken)
         self._supervisor.count()
 

@@ -48,7 +48,7 @@ _WIRE = {tag: np.dtype(dtype) for tag, dtype in _DTYPES.items()}
 _NATIVE = {tag: dtype.newbyteorder("=") for tag, dtype in _WIRE.items()}
 _NAMES = {dtype: dtype.name for dtype in _NATIVE.values()}  # numpy works a name out anew each time
 #: by dtype, of either byte order
-_TAGS = {dtype.newbyteorder(order): tag for tag, dtype in _WIRE.items() for order in "<>"}
+_TAGS = {each: tag for tag, dtype in _WIRE.items() for each in (dtype.newbyteorder("<"), dtype.newbyteorder(">"))}
 _DEPTH_LIMIT = 16
 #: what takes the most bytes
 _WIDEST = 2**63 - 1
@@ -153,7 +153,8 @@ def _typed_array(name: str, array: Array) -> cbor2.CBORTag:
     if tag is None or array.ndim != 1:
         accepted = ", ".join(sorted(_NAMES.values()))
         raise InvalidValue(f"column {name!r} is {array.ndim}-dimensional {array.dtype}; accepted: one of {accepted}")
-    return cbor2.CBORTag(tag, array.astype(_WIRE[tag], copy=False).tobytes())
+    wire = _WIRE[tag]
+    return cbor2.CBORTag(tag, (array if array.dtype == wire else array.astype(wire)).tobytes())
 
 
 def _encode_other(encoder: cbor2.CBOREncoder, value: Any) -> None:

@@ -77,9 +77,12 @@ class SamplePump:
     def full(self) -> bool:
         return not self._room.is_set()
 
-    def take(self, block: SampleBlock) -> SampleBlock:
-        """Queue a block, whatever the queue's length, and return it as part of the stream. Check `full` afterwards."""
-        block = block.rebased(self.stream, self.next_index)
+    def take(self, block: SampleBlock, attributes: Mapping[str, Any] | None = None) -> SampleBlock:
+        """Queue a block, whatever the queue's length, and return it as part of the stream. Check `full` afterwards.
+
+        `attributes` replace the block's own.
+        """
+        block = block.rebased(self.stream, self.next_index, attributes)
         self.next_index = block.next_index
         self._blocks.append(block)
         self._account(block, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..samples import Array, EndReason, Flag, SampleBlock
@@ -13,6 +15,7 @@ TAPER_SAMPLES = 3
 #: So many overloads in a row end a run: the limits cannot be judged any more. Fewer are an instrument on its way to
 #: the right range, or a disturbance, and only flagged.
 OVERLOAD_SAMPLES = 3
+_OVERLOAD = int(Flag.OVERLOAD)
 
 
 class LimitWatch:
@@ -59,6 +62,8 @@ class LimitWatch:
         """As `check`, on bare arrays of shape (n,)."""
         if self._nothing or not len(time):
             return None
+        if len(time) == 1:
+            return self._check_one(float(time[0]), float(voltage[0]), float(current[0]), int(flags[0]))
         crossings: list[tuple[int, EndReason]] = []
 
         def crossed(condition: Array, reason: EndReason) -> None:
@@ -80,9 +85,46 @@ class LimitWatch:
             small, self._at_taper = _in_a_row(np.abs(current) <= self._taper, self._at_taper)
             crossed(small >= TAPER_SAMPLES, EndReason.TAPER)
         if self._duration is not None:
-            # at the sample nearest to the duration: sample times jitter, and one more is current for an interval more
-            crossed(time >= self._duration - 0.5 * min(self._interval, self._duration), EndReason.DURATION)
+            crossed(time >= self._ends_at(self._duration), EndReason.DURATION)
         return min(crossings, key=lambda crossing: crossing[0])[1] if crossings else None
+
+    def _check_one(self, time_s: float, voltage_v: float, current_a: float, flags: int) -> EndReason | None:
+        """One sample on its own, as most instruments give them: with arrays it would take ten times as long, and the
+        source is switched off only afterwards.
+        """
+        self._overloaded = self._overloaded + 1 if flags & _OVERLOAD else 0
+        if self._taper is not None:
+            self._at_taper = self._at_taper + 1 if abs(current_a) <= self._taper else 0
+        if math.isfinite(current_a) and math.isfinite(time_s):
+            self._add_charge(time_s, current_a)
+        if self._overloaded >= OVERLOAD_SAMPLES:
+            return EndReason.OVERLOAD
+        if self._high is not None and voltage_v >= self._high:
+            return EndReason.VOLTAGE_MAX
+        if self._low is not None and voltage_v <= self._low:
+            return EndReason.VOLTAGE_MIN
+        if self._current_limit is not None and abs(current_a) > self._current_limit:
+            return EndReason.CURRENT_LIMIT
+        if self._charge_limit is not None and abs(self.charge_c) >= self._charge_limit * (1 - 1e-12):
+            return EndReason.CAPACITY
+        if self._taper is not None and self._at_taper >= TAPER_SAMPLES:
+            return EndReason.TAPER
+        if self._duration is not None and time_s >= self._ends_at(self._duration):
+            return EndReason.DURATION
+        return None
+
+    def _add_charge(self, time_s: float, current_a: float) -> None:
+        last_s, last_a = self._last or (self._counts_from(time_s), current_a)
+        self.charge_c += (time_s - last_s) * (current_a + last_a) / 2
+        self._last = (time_s, current_a)
+
+    def _counts_from(self, first_s: float) -> float:
+        """Since when the current of the first sample is taken to have flowed."""
+        return 0.0 if 0.0 < first_s <= 2 * self._interval else first_s
+
+    def _ends_at(self, duration_s: float) -> float:
+        """At the sample nearest to the duration: sample times jitter, and one more is current for an interval more."""
+        return duration_s - 0.5 * min(self._interval, duration_s)
 
     def _charge_after_each(self, time: Array, current: Array) -> Array:
         """Charge since the start at each sample, shape (n,); a sample that is not a number holds the one before."""
@@ -92,8 +134,7 @@ class LimitWatch:
             return total
         t, i = time[known], current[known]
         if self._last is None:
-            begins = 0.0 if 0.0 < t[0] <= 2 * self._interval else float(t[0])
-            self._last = (begins, float(i[0]))
+            self._last = (self._counts_from(float(t[0])), float(i[0]))
         t, i = np.concatenate(([self._last[0]], t)), np.concatenate(([self._last[1]], i))
         steps = np.zeros(len(time))
         steps[known] = np.diff(t) * (i[1:] + i[:-1]) / 2

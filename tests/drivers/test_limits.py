@@ -159,9 +159,9 @@ def test_blocks_of_any_size_give_the_same_first_reason(
     voltage, current, flags = (np.array(column) for column in zip(*rows, strict=True))
     times = np.arange(1, len(rows) + 1) * 0.1
     whole = LimitWatch(technique).check(samples(voltage, current, flags, times))
-    watch, found = LimitWatch(technique), None
-    bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
-    for begin, end in pairwise(bounds):
-        part = slice(begin, end)
-        found = found or watch.check(samples(voltage[part], current[part], flags[part], times[part]))
-    assert found is whole
+    for bounds in (sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))}), range(len(rows) + 1)):
+        watch, found = LimitWatch(technique), None
+        for begin, end in pairwise(bounds):
+            part = slice(begin, end)
+            found = found or watch.check(samples(voltage[part], current[part], flags[part], times[part]))
+        assert found is whole
