@@ -1,0 +1,45 @@
+"""The daemon in a process of its own, with the drivers of the table and the one of the benchmark."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
+from bridge.daemon.daemon import Daemon, make_device
+from bridge.transfer.mqtt import BrokerAddress
+from drivers.clock import Clock
+from drivers.interfaces import Device
+
+from .processes import heard
+from .sessions import SESSIONS
+from .stream_driver import StreamOptions, StreamPotentiostat
+
+BRIDGE = "bench"
+
+
+def run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str = "aiomqtt") -> None:
+    """Sends which devices are connected, then works until the pipe says anything."""
+    asyncio.run(_run(pipe, url, devices, session))
+
+
+def _make(config: DeviceConfig, clock: Clock) -> Device:
+    if config.driver != "stream":
+        return make_device(config, clock)
+    return StreamPotentiostat(config.address, StreamOptions(**config.options), name=config.name, clock=clock)
+
+
+async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="picobridge-bench-") as state:
+        config = Config(
+            bridge=BRIDGE,
+            state_dir=Path(state),
+            broker=BrokerConfig(address=BrokerAddress.parse(url)),
+            devices=devices,
+        )
+        async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
+            pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})
+            await heard(pipe)
