@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from ..errors import InvalidValue
@@ -50,32 +51,46 @@ class Picomotor8742Options(Options):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of the tip. `number` is the controller's; `metres_per_step` is signed."""
+    """One axis of the tip. `number` is the controller's; `step` is signed, in metres, exactly as its decimal text says:
+    100 steps of 30 nm are 3e-06 m, where a product of doubles would be 2.9999999999999997e-06.
+    """
 
     name: str
     number: int
-    metres_per_step: float
+    step: Fraction
     limits: tuple[float, float]
 
-    def metres(self, steps: int) -> float:
-        return steps * self.metres_per_step + 0.0  # no minus zero
+    @property
+    def step_m(self) -> float:
+        """Size of a step, without sign."""
+        return float(abs(self.step))
 
-    def steps(self, value: float, parameter: str) -> int:
-        """The nearest step. Raises `InvalidValue` outside the limits."""
+    def metres(self, steps: int) -> float:
+        """Correctly rounded."""
+        return float(steps * self.step)
+
+    def steps(self, value: float, parameter: str, start: int = 0) -> int:
+        """The step nearest to `value` metres from step `start`. Raises `InvalidValue` outside the limits."""
         low, high = self.limits
-        if not low <= value <= high:
-            raise InvalidValue(f"{parameter} is {value:g} m; accepted: {low:g} to {high:g} m")
-        return round(value / self.metres_per_step)
+        end = float(start * self.step + exact(value)) if math.isfinite(value) else value
+        if not low <= end <= high:
+            raise InvalidValue(f"{parameter} is {end:.9g} m; accepted: {low:.9g} to {high:.9g} m")
+        return start + round(exact(value) / self.step)
 
     def rate(self, speed_m_per_s: float, rate_max: int) -> int:
         """Steps a second. Raises `InvalidValue` if the controller cannot go that fast or that slow."""
-        step = abs(self.metres_per_step)
+        step = self.step_m
         if not step / 2 <= speed_m_per_s <= rate_max * step * (1 + 1e-9):
             raise InvalidValue(
                 f"speed_m_per_s is {speed_m_per_s:g} m/s; "
                 f"accepted for axis {self.name}: {step:g} to {rate_max * step:g} m/s"
             )
         return max(1, round(speed_m_per_s / step))
+
+
+def exact(value: float) -> Fraction:
+    """The number that the shortest decimal text of `value` says."""
+    return Fraction(repr(float(value)))
 
 
 def make_axis(name: str, options: Picomotor8742Options) -> Axis:
@@ -89,4 +104,4 @@ def make_axis(name: str, options: Picomotor8742Options) -> Axis:
     low, high = (quantity(limit, "m", field=f"limit of {name}") for limit in limits)
     if not low < high:
         raise InvalidValue(f"limits of {name} are {low:g} and {high:g} m; the first must be below the second")
-    return Axis(name, abs(number), math.copysign(step, number), (low, high))
+    return Axis(name, abs(number), exact(math.copysign(step, number)), (low, high))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -32,7 +32,8 @@ from ..errors import (
 )
 from ..interfaces import Identity, Manipulator, ManipulatorCapabilities, ManipulatorPosition
 from ..queries import ask_again
-from .newfocus_axes import AXIS_NAMES, Axis, Picomotor8742Options, make_axis
+from ..uninterrupted import to_the_end
+from .newfocus_axes import AXIS_NAMES, Axis, Picomotor8742Options, exact, make_axis
 from .newfocus_protocol import STEPS_MAX, STEPS_MIN, Controller
 
 #: Steps a second; a motor of the type "tiny" takes fewer.
@@ -71,7 +72,7 @@ class Picomotor8742(Manipulator):
 
     @property
     def capabilities(self) -> ManipulatorCapabilities:
-        steps = [abs(axis.metres_per_step) for axis in self._axes]
+        steps = [axis.step_m for axis in self._axes]
         return ManipulatorCapabilities(
             limits={f"{axis.name}_m": axis.limits for axis in self._axes},
             resolution_m=max(steps),
@@ -144,29 +145,35 @@ class Picomotor8742(Manipulator):
                 "the controller was reset and counts from zero again: where the tip is in its old terms is unknown",
                 device=self.name,
                 operation="move_to",
-                hint="Look where the tip is; then go on with relative moves, or reconnect with a new driver.",
+                hint="Look where the tip is; then go on with relative moves, or accept the new count: accept_position of "
+                "the driver, or a restart of picobridge.",
             )
-        return await self._run_move("move_to", targets)
+
+        async def chosen() -> Mapping[Axis, int]:
+            return targets
+
+        return await self._run_move("move_to", chosen)
 
     async def move_by(self, x_m: float = 0.0, y_m: float = 0.0, z_m: float = 0.0) -> ManipulatorPosition:
         wanted: list[tuple[Axis, float]] = []
         with self._named("move_by"):
             for axis, distance in zip(self._axes, (x_m, y_m, z_m), strict=True):
-                step = abs(axis.metres_per_step)
-                if not math.isfinite(distance) or (distance and not round(distance / step)):
+                if not math.isfinite(distance) or (distance and not round(exact(distance) / axis.step)):
                     raise InvalidValue(
-                        f"{axis.name}_m is {distance:g} m; accepted: 0, or at least half a step of {step:g} m"
+                        f"{axis.name}_m is {distance:g} m; accepted: 0, or at least half a step of {axis.step_m:g} m"
                     )
                 if distance:
                     wanted.append((axis, distance))
-        self._refuse_second_move("move_by")
-        counts = dict(zip(self._axes, await ask_again(self._count), strict=True))
-        targets = {}
-        with self._named("move_by"):
-            for axis, distance in wanted:
-                axis.steps(axis.metres(counts[axis]) + distance, f"{axis.name}_m (position plus distance)")
-                targets[axis] = counts[axis] + round(distance / axis.metres_per_step)
-        return await self._run_move("move_by", targets)
+
+        async def chosen() -> Mapping[Axis, int]:
+            counts = dict(zip(self._axes, await ask_again(self._count), strict=True))
+            with self._named("move_by"):
+                return {
+                    axis: axis.steps(distance, f"{axis.name}_m (position plus distance)", counts[axis])
+                    for axis, distance in wanted
+                }
+
+        return await self._run_move("move_by", chosen)
 
     async def stop(self) -> ManipulatorPosition:
         if self._move is not None:
@@ -196,7 +203,10 @@ class Picomotor8742(Manipulator):
                 )
             await self.clock.sleep(POLL_S)
 
-    def _refuse_second_move(self, operation: str) -> None:
+    async def _run_move(
+        self, operation: str, choose: Callable[[], Awaitable[Mapping[Axis, int]]]
+    ) -> ManipulatorPosition:
+        """`choose` finds the targets as a part of the move, so that a `stop` meanwhile ends it before it begins."""
         if self._move is not None:
             raise Busy(
                 "a move is under way; the controller moves one axis at a time",
@@ -204,17 +214,14 @@ class Picomotor8742(Manipulator):
                 operation=operation,
                 hint="Wait for it or call stop.",
             )
-
-    async def _run_move(self, operation: str, targets: Mapping[Axis, int]) -> ManipulatorPosition:
-        self._refuse_second_move(operation)
         move = self._move = _Move(operation)
         try:
-            for axis, target in targets.items():
+            for axis, target in (await choose()).items():
                 await self._move_axis(move, axis, target)
             return await self.position()
         except BaseException as error:
-            if not isinstance(error, DeviceLost | MoveFailed | Refused):
-                await self._halt_after_failure()
+            if not isinstance(error, DeviceLost | MoveFailed | Refused | InvalidValue):
+                await to_the_end(self._halt_after_failure())
             raise
         finally:
             self._move = None
