@@ -46,9 +46,9 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def lab_of(args: argparse.Namespace) -> AbstractAsyncContextManager[Lab]:
+def lab_of(args: argparse.Namespace, *, ask_devices: bool = True) -> AbstractAsyncContextManager[Lab]:
     """The bridge that the command line names."""
-    return connect(args.broker, bridge=args.bridge, name="cli")
+    return connect(args.broker, bridge=args.bridge, name="cli", ask_devices=ask_devices)
 
 
 async def run_devices(args: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ async def run_devices(args: argparse.Namespace) -> int:
 
 
 async def run_stop(args: argparse.Namespace) -> int:
-    async with lab_of(args) as lab:
+    async with lab_of(args, ask_devices=False) as lab:  # a daemon too busy for a question still stops
         with waiting("everything to its safe state"):
             outcome = await lab.stop()
     unsafe = [name for name, state in outcome["devices"].items() if state != "safe"]

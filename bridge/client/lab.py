@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -18,6 +19,8 @@ from .blocks import BlockStream
 from .connection import Connection, Listener
 from .proxies import PROXIES, Proxy
 from .runs import Run
+
+LOG = logging.getLogger("picobridge.client")
 
 P = TypeVar("P", bound=Proxy)
 
@@ -84,12 +87,20 @@ class Lab:
     ) -> Run:
         """Start an experiment in the daemon. `devices` maps its roles to devices.
 
-        Raises `InvalidValue`, `Refused`, `Busy`.
+        If this is cancelled, the run is aborted. Raises `InvalidValue`, `Refused`, `Busy`.
         """
         names = {role: device if isinstance(device, str) else device.name for role, device in (devices or {}).items()}
-        answer = await self.request(
-            "run", {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names}
+        asking = asyncio.ensure_future(
+            self.request("run", {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names})
         )
+        try:
+            answer = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # the daemon may have started it all the same, and nobody else knows of it
+            with contextlib.suppress(PicobridgeError, TimeoutError):
+                async with asyncio.timeout(EXPIRY_S):
+                    await self._abort(str((await asking)["run"]))
+            raise
         return self._run(str(answer["run"]))
 
     async def run(
@@ -181,19 +192,25 @@ class Lab:
             await listener.wait()
             message = listener.take()
             if message is not None:
-                with contextlib.suppress(InvalidValue):  # not from our daemon
+                try:
                     self._take_in(message)
+                except (ValueError, TypeError, KeyError, AttributeError) as error:  # not from our daemon
+                    LOG.debug("a message on %s is not understood: %s", message.topic, error)
 
     def _take_in(self, message: Incoming) -> None:
         if message.topic == self._topics.reply(self._name):
             self._take_reply(Reply.decode(message.payload))
             return
+        if not message.payload:  # a run that the daemon keeps no longer
+            self._runs.pop(message.topic.split("/")[-2], None)
+            return
         fields = load_object(message.payload)
         if message.topic == self._topics.status:
             if fields.get("status") == "online":
                 self._offline.clear()
-            else:
+            elif not self._offline.is_set():
                 self._offline.set()
+                LOG.warning("the daemon of %s is offline; what runs is followed again when it is back", self.bridge)
             return
         run, kind = message.topic.removeprefix(f"{self._topics.prefix}/runs/").split("/")
         if kind == "state":
@@ -235,11 +252,14 @@ async def connect(
     root: str = DEFAULT_ROOT,
     name: str = "script",
     find_s: float = FIND_S,
+    ask_devices: bool = True,
 ) -> AsyncIterator[Lab]:
     """`async with connect("mqtt://localhost") as lab`.
 
-    `bridge` may be left out if only one is online on the broker. `name` is who asks, in the daemon's audit; a few random
-    characters are added, so that two scripts of one name do not get each other's answers.
+    `bridge` may be left out if only one is online on the broker. `name` is who asks, in the daemon's audit; a few
+    random characters are added, so that two scripts of one name do not get each other's answers. Without `ask_devices`
+    nothing is asked of the daemon first, not even which devices there are (`refresh` does): for a stop that waits for
+    nothing.
 
     Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named).
     """
@@ -256,7 +276,8 @@ async def connect(
         async with connection.listen(*filters) as listener:
             serving = asyncio.create_task(lab.serve(listener), name="picobridge-lab")
             try:
-                await lab.refresh()
+                if ask_devices:
+                    await lab.refresh()
                 yield lab
             finally:
                 serving.cancel()

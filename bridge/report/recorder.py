@@ -23,6 +23,8 @@ class Recorder:
         self._blocks = blocks
         self._on_block = on_block
         self._arrived = asyncio.Event()
+        #: set when recording has ended, which before the end of `recording` means that it broke
+        self.ended = asyncio.Event()
 
     @property
     def counts(self) -> StreamCount:
@@ -31,7 +33,7 @@ class Recorder:
         return StreamCount(
             samples=sum(count.samples for count in counts),
             missing=sum(count.missing for count in counts),
-            duplicated=sum(count.duplicated for count in counts),
+            duplicated=self._blocks.duplicated,  # the stream leaves them out before the folder sees them
         )
 
     async def until(self, samples: int, timeout_s: float) -> bool:
@@ -66,6 +68,7 @@ async def recording(
     async with lab.listen_to_samples("+") as blocks:
         recorder = Recorder(folder, blocks, on_block)
         task = asyncio.create_task(recorder.serve(), name="picobridge-recorder")
+        task.add_done_callback(lambda _: recorder.ended.set())
         try:
             yield recorder
         finally:

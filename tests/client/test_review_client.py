@@ -1,0 +1,92 @@
+"""What a script leaves behind when it is interrupted, and what other people's messages do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client import BlockStream, connect
+from bridge.client.connection import Listener
+from bridge.daemon.runs import Runs
+from bridge.report import RunFolder
+from bridge.report.recorder import Recorder
+from bridge.transfer.codec import encode
+from bridge.transfer.mqtt import Incoming, Message
+from tests.bridge.fakes import ramp
+
+from .conftest import BenchMaker
+
+
+async def test_a_run_whose_start_is_cancelled_does_not_go_on(
+    bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = asyncio.Event()
+    start = Runs.start
+
+    async def seen(self: Runs, *arguments: Any) -> Any:
+        run = await start(self, *arguments)
+        started.set()  # and its answer is not with the client yet
+        return run
+
+    monkeypatch.setattr(Runs, "start", seen)
+    async with bench("pstat", speed=1.0) as b:
+        parameters = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s": "60 s"}
+        starting = asyncio.ensure_future(b.lab.start("technique", parameters, {"potentiostat": "pstat"}))
+        await started.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert [state["status"] for state in b.daemon.runs.states()] == ["aborted"]
+
+
+async def test_a_stop_asks_nothing_before(bench: BenchMaker) -> None:
+    async with bench("stage") as b:
+        asked: list[str] = []
+        receive = b.daemon.uplink._on_message
+
+        def heard(message: Incoming) -> None:
+            asked.append(message.topic.rpartition("/")[2])
+            receive(message)
+
+        b.daemon.uplink._on_message = heard
+        async with connect(b.url, ask_devices=False) as lab:
+            outcome = await lab.stop()
+        assert outcome["devices"] == {"stage": "safe"}
+        assert [method for method in asked if method != "stop"] == []
+
+
+async def test_a_reply_of_somebody_else_does_not_make_the_client_deaf(bench: BenchMaker) -> None:
+    async with bench("stage") as b:
+        rubbish = {"id": "x", "ok": False, "error": {"sent": "no hex", "detail": 7}}
+        topic = b.daemon.topics.reply(b.lab._name)
+        await b.lab._connection.publish(Message(topic, json.dumps(rubbish).encode()))
+        async with asyncio.timeout(5):
+            assert (await b.lab.request("ping"))["bridge"] == "lab"
+
+
+async def test_a_run_that_the_daemon_keeps_no_longer_is_forgotten(bench: BenchMaker) -> None:
+    async with bench("stage") as b:
+        topics = b.daemon.topics
+        for payload in (b'{"status":"finished"}', b""):
+            b.lab._take_in(Incoming(topics.run_state("old"), payload))
+        assert "old" not in b.lab._runs
+
+
+async def test_what_was_delivered_twice_is_counted_by_the_recorder(tmp_path: Path) -> None:
+    listener = Listener(("samples",), True)
+    blocks = BlockStream(listener)
+    recorder = Recorder(RunFolder(tmp_path / "run"), blocks, lambda block: None)
+    for block in [*ramp(20, 5), ramp(20, 5)[1]]:
+        listener.offer(Incoming("samples", encode(block)))
+    serving = asyncio.create_task(recorder.serve())
+    assert await recorder.until(20, 5.0)
+    await asyncio.sleep(0)  # the recorder goes on to the block that came twice, and waits for another
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    recorder.folder.close()
+    counts = recorder.counts
+    assert (counts.samples, counts.missing, counts.duplicated) == (20, 0, 5)
