@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bridge.client import Lab, Run
@@ -141,7 +142,7 @@ async def follow(run: Run, *, quiet: bool = False) -> None:
         TimeElapsedColumn(),
         TextColumn("{task.fields[values]}"),
         disable=quiet or not sys.stderr.isatty(),
-        console=None,
+        console=Console(stderr=True),  # stdout is the result's
         transient=False,
     ) as progress:
         bar = progress.add_task(run.id, total=1.0, values="")

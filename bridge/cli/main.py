@@ -75,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone (`| head`): that is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a file or folder that the command line names, a full disk
+        print_error(PicobridgeError(str(error)), as_json=getattr(args, "json", False))
+        return 1
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from pathlib import Path
 
 from bridge.report import RunFolder
@@ -29,21 +30,21 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 async def run_record(args: argparse.Namespace) -> int:
     if args.duration is not None and not args.duration > 0:
         raise InvalidValue(f"--duration is {args.duration}; a number of seconds greater than zero is accepted")
-    folder = RunFolder.create(args.folder, "record")
-    if not args.json:
-        print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
     recorder = None
     try:
-        async with lab_of(args) as lab, recording(lab, folder) as recorder:
-            if args.duration is None:
-                await asyncio.Event().wait()
-            else:
-                await asyncio.sleep(args.duration)
+        async with lab_of(args) as lab:  # without a bridge no folder is made
+            folder = RunFolder.create(args.folder, "record")
+            if not args.json:
+                print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
+            async with recording(lab, folder) as recorder:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(args.duration):
+                        await recorder.ended.wait()
     finally:
         if recorder is not None:
             counts = recorder.counts
             fields = {
-                "run_folder": str(folder.path),
+                "run_folder": str(recorder.folder.path),
                 "received": counts.samples,
                 "missing": counts.missing,
                 "duplicated": counts.duplicated,
