@@ -135,7 +135,8 @@ class _Cycling:
             "discharge_ah": discharge_ah,
             "charge_ah_per_m2": p.per_area(charge_ah),
             "discharge_ah_per_m2": p.per_area(discharge_ah),
-            "coulombic_efficiency": discharge_ah / charge_ah if whole and charge_ah else None,
+            # of a step that was stopped half way it would be a number without a meaning
+            "coulombic_efficiency": discharge_ah / charge_ah if whole and charge_ah and not self._stopped else None,
             # a fresh cell starts its first charge far below the window: that is no voltage that it was discharged to
             "voltage_min_v": min((s.voltage_lowest_v for s in discharged or self._steps), default=None),
             "voltage_max_v": max((s.voltage_highest_v for s in charged or self._steps), default=None),
@@ -156,12 +157,14 @@ class _Cycling:
         charge, discharge = steps.get("charge"), steps.get("discharge")
         charge_ah = ah(charge.passed_c) if charge else None
         discharge_ah = ah(discharge.passed_c) if discharge else None
+        stopped = any(s.end is EndReason.STOPPED for s in steps.values())
+        efficiency = discharge_ah / charge_ah if charge_ah and discharge_ah is not None and not stopped else None
         return {
             "cycle": number,
             "charge_ah": charge_ah,
             "discharge_ah": discharge_ah,
             "charge_ah_per_m2": self._p.per_area(charge_ah),
             "discharge_ah_per_m2": self._p.per_area(discharge_ah),
-            "coulombic_efficiency": discharge_ah / charge_ah if charge_ah and discharge_ah is not None else None,
+            "coulombic_efficiency": efficiency,
             "steps": [step.to_dict() for step in self._steps if step.cycle == number],
         }
