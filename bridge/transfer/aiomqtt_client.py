@@ -4,7 +4,7 @@
 - It sends in two turns of the event loop, and asks the loop each time whether the socket takes anything; here a message
   is on the socket when `write_out` returns, and the loop is asked only about what the socket did not take.
 - It receives through a queue with a task a message, one packet a turn; here the callback is called directly, and what
-  has arrived is read and acknowledged in one turn.
+  has arrived is read in one turn, and acknowledged in the next.
 - A connection that failed half way leaves its socket to the garbage collector.
 """
 
@@ -106,7 +106,8 @@ class Client(aiomqtt.Client):
                 if session.packets == before and not (pending and pending()):
                     break
             if client.want_write():
-                self.write_out()
+                # acknowledgements go out when whoever waited for the messages has run
+                self._loop.call_soon(self._write)
         except Exception as error:  # as aiomqtt does: whatever breaks a read has broken the connection
             self._broken(error)
         finally:
@@ -133,7 +134,7 @@ class Client(aiomqtt.Client):
 
     def _write(self) -> None:
         try:
-            self._client.loop_write()
+            self.write_out()
         except Exception as error:
             self._broken(error)
 
