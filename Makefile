@@ -12,7 +12,7 @@ demo: $(READY)
 	@$(BIN)/picobridge demo
 
 test: $(READY_DEV) mosquitto node
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .
