@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -42,4 +43,5 @@ async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], 
         )
         async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
             pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})
+            gc.freeze()  # as `picobridge run` does
             await heard(pipe)
