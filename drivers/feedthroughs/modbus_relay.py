@@ -13,6 +13,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from ..interfaces.feedthrough import OPEN
 from ..quantities import quantity
 from ..queries import ask_again
 from ..transports import Conversation, Link
+from ..uninterrupted import to_the_end
 from .modbus_rtu import ILLEGAL_FUNCTION, ReadCoils, Request, WriteCoil, WriteCoils, read_reply, silence_s
 
 _LOG = logging.getLogger(__name__)
@@ -150,6 +152,11 @@ class ModbusRelay(Feedthrough):
             raise
         except (DeviceError, LinkError) as error:
             await self._open_after(error)
+            raise
+        except asyncio.CancelledError:
+            # some of the relays of a route may be closed, which is no route
+            with suppress(DeviceError, LinkError):
+                await to_the_end(self._switch(frozenset(), OPEN))
             raise
         await self.clock.sleep(self.options.bounce_s)
 

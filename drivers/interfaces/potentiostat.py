@@ -83,10 +83,9 @@ class Potentiostat(Device):
 
     @abstractmethod
     async def cell_off(self) -> None:
-        """Disconnect the cell and verify it. Raises `CellNotOff` if it cannot be proven."""
+        """Disconnect the cell and verify it; a run under way ends. Raises `CellNotOff` if it cannot be proven."""
 
     async def make_safe(self) -> None:
-        await self.stop()
         await self.cell_off()
 
     async def collect(self, technique: Technique) -> SampleBlock:

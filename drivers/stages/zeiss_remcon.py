@@ -179,15 +179,19 @@ class ZeissRemcon(Stage):
             arguments = [kept(text, rotation=axis == ROTATION) for axis, text in enumerate(reading.texts)]
             for axis, value in targets.items():
                 arguments[axis] = changed(value, rotation=axis == ROTATION)
+            taken = False
             try:
                 doubt = await self._start(f"C95 {' '.join(arguments)}", stops)
+                taken = True
                 final = await self._follow(tuple(map(Decimal, arguments)), stops, doubt)
             except asyncio.CancelledError:
                 with contextlib.suppress(PicobridgeError):
                     await self._link.urgent(b"ABO" + self._line_end)
                     await self._abort()
                 raise
-            except LinkError as error:
+            except (LinkError, DeviceError) as error:
+                if isinstance(error, DeviceError) and not taken:
+                    raise  # refused: nothing moves
                 # nobody sees the stage any more: tell it to stop, without hoping for an answer
                 with contextlib.suppress(PicobridgeError):
                     await self._link.urgent(b"ABO" + self._line_end)

@@ -157,19 +157,19 @@ class Keithley24xx(Potentiostat):
         self._stop.clear()
         try:
             try:
-                await self.cell_off()
+                await self._disconnect_cell()
                 await run.configure()
                 self._energised = True
                 await run.switch_on()
             except Stopped:
-                await self.cell_off()
+                await self._disconnect_cell()
                 yield empty_block(EndReason.STOPPED, self.clock.time_ns())
                 return
             self._last_range = run.plan.current_range or self._last_range
             samples = poll(
                 run.plan.technique,
                 run.read_one,
-                switch_off=self.cell_off,
+                switch_off=self._disconnect_cell,
                 stop=self._stop,
                 wait=run.wait,
                 start_time_ns=run.start_time_ns,
@@ -181,18 +181,18 @@ class Keithley24xx(Potentiostat):
         finally:
             try:
                 if self._energised:
-                    await to_the_end(self.cell_off())
+                    await to_the_end(self._disconnect_cell())
             finally:
                 self._running = False
 
     async def stop(self) -> None:
-        self._stop.set()
         await self.cell_off()
 
-    async def make_safe(self) -> None:
-        await self.stop()
-
     async def cell_off(self) -> None:
+        self._stop.set()
+        await self._disconnect_cell()
+
+    async def _disconnect_cell(self) -> None:
         failure: PicobridgeError | None = None
         for _ in range(_OFF_ATTEMPTS):
             try:

@@ -266,15 +266,16 @@ class ScriptRun:
 
     async def _see_cell_off(self, talk: Conversation, failure: BaseException | None) -> None:
         """Prove the cell off by a script of its own, which a runtime error needs: it skips `on_finished:`."""
-        in_step = failure is None
-        if isinstance(failure, DeviceError):
-            await self._protocol.recover(talk)
-            in_step = True
+        deaf = isinstance(failure, DeviceError)
+        in_step = failure is None or deaf
         problem: PicobridgeError | None = failure if isinstance(failure, DeviceLost) else None
         for _ in range(_CELL_OFF_ATTEMPTS):
             if isinstance(problem, DeviceLost):
                 break
             try:
+                if deaf:
+                    deaf = False
+                    await self._protocol.recover(talk)
                 if not in_step:
                     self._still_ran = await self._protocol.quiet(talk, self._abort_s)
                 await self._protocol.cell_off(talk)

@@ -142,7 +142,7 @@ class Tdstat(Potentiostat):
             blocks = poll(
                 technique,
                 sampler.read,
-                switch_off=self.cell_off,
+                switch_off=self._disconnect_cell,
                 stop=stop,
                 wait=sampler.wait,
                 stream=self.name,
@@ -156,7 +156,7 @@ class Tdstat(Potentiostat):
                     yield block
         finally:
             if self._current_a is not None:
-                await to_the_end(self.cell_off())
+                await to_the_end(self._disconnect_cell())
 
     async def _prepare(self, plan: Plan) -> None:
         """Cell off, range, set point, mode; then the time that the converters need. Two conversions are thrown away."""
@@ -177,11 +177,14 @@ class Tdstat(Potentiostat):
                 await exchange.command(CELL_ON)
 
     async def stop(self) -> None:
-        if self._stop is not None:
-            self._stop.set()
         await self.cell_off()
 
     async def cell_off(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+        await self._disconnect_cell()
+
+    async def _disconnect_cell(self) -> None:
         failure: PicobridgeError | None = None
         for _ in range(OFF_TRIES):
             try:
