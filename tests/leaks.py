@@ -7,6 +7,7 @@ import gc
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 
 #: how long a thread or process that is about to end may take for it
 _GRACE_S = 2.0
+_EXEC_S = 1.0
 
 
 @dataclass
@@ -123,10 +125,14 @@ def _children() -> set[int]:
 
 
 def _command(pid: int) -> str:
+    """A process that is about to become another program has no words for a moment, and one that has ended none."""
+    deadline = time.monotonic() + _EXEC_S
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        while not (line := Path(f"/proc/{pid}/cmdline").read_bytes()) and time.monotonic() < deadline:
+            time.sleep(0.001)
     except OSError:
-        return "ended"
+        line = b""
+    return line.replace(b"\0", b" ").decode(errors="replace").strip() or "ended"
 
 
 def _temporary_files() -> set[str]:

@@ -16,7 +16,6 @@ TESTS = ROOT / "tests"
 SLEEPS = {
     "tests/bridge/test_pump.py": "timers of one loop fire in the order of their times",
     "tests/bridge/test_mqtt.py": "gives up after different times; whatever has been reached by then, it must succeed",
-    "tests/bridge/test_supervision.py": "gives a device that is away time to be tried; none of it is asserted",
 }
 #: A task that sleeps this long is there to be cancelled.
 FOREVER_S = 60

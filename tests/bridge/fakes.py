@@ -37,6 +37,8 @@ class FakeWire(Transport):
     def __init__(self) -> None:
         super().__init__(Address("tcp", "fake:1"))
         self.there = True
+        #: how often it could not be opened
+        self.vain = 0
 
     def unplug(self, *, noticed: bool = True) -> None:
         self.there = False
@@ -49,6 +51,7 @@ class FakeWire(Transport):
 
     async def _do_open(self) -> None:
         if not self.there:
+            self.vain += 1
             raise DeviceLost("no such device")
 
     async def _do_close(self) -> None: ...

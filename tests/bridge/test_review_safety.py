@@ -59,8 +59,15 @@ async def test_a_driver_that_breaks_goes_on_being_watched(rig: RigMaker, monkeyp
     monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
     async with rig(devices=("stage",)) as r:
         stage = r.device("stage")
-        position, stage.position = stage.position, broken
-        await asyncio.sleep(0.1)  # some polls that break
+        polls = 0
+
+        async def breaking() -> Any:
+            nonlocal polls
+            polls += 1
+            await broken()
+
+        position, stage.position = stage.position, breaking
+        await eventually(lambda: polls >= 3)
         stage.position = position
         stage.wire.unplug(noticed=False)
         await r.listener.json(f"{r.prefix}/devices/stage/state", lambda s: s["connection"] == "lost")

@@ -48,8 +48,7 @@ async def test_a_lost_device_is_said_once_and_comes_back_safe(rig: RigMaker, not
         stage = r.device("stage")
         stage.wire.unplug(noticed=noticed)
         await r.listener.json(f"{r.prefix}/devices/stage/state", lambda s: s["connection"] == "lost")
-        for _ in range(3):  # some vain attempts to connect
-            await asyncio.sleep(0.1)
+        await eventually(lambda: bool(stage.wire.vain >= 3))
         stage.wire.there = True
         await eventually(lambda: r.daemon.devices["stage"].connected)
         assert stage.done == ["stop", "identify", "stop", "identify"]
