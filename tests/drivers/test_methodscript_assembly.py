@@ -84,10 +84,12 @@ def test_packets_with_other_variables_are_lost_lines() -> None:
     ("times", "gaps"),
     [
         ("8000064m 80000C8m 800012Cm", []),
+        ("8000000m 8000064m 80000C8m", []),
+        ("80000C8m 800012Cm 8000190m", [0]),
         ("8000064m 800012Cm 8000190m", [1]),
         # beyond 37 h the device's time comes in whole seconds: a step of one is no gap at 10 samples a second
-        ("8020C4A  8020C4A  8020C4B ", []),
-        ("8020C4A  8020C4A  8020C4D ", [2]),
+        ("8020C4A  8020C4A  8020C4B ", [0]),
+        ("8020C4A  8020C4A  8020C4D ", [0, 2]),
     ],
 )
 def test_gaps_by_the_devices_own_time(times: str, gaps: list[int]) -> None:

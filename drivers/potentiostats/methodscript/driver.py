@@ -14,9 +14,12 @@ single damaged byte that looks like XOFF would hold back the abort.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+import numpy as np
 
 from ...errors import (
     Busy,
@@ -26,23 +29,41 @@ from ...errors import (
     InvalidValue,
     LinkError,
     Refused,
+    RunFailed,
     Unsupported,
     WrongDevice,
 )
 from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilities, option
-from ...samples import SampleBlock
-from ...techniques import Technique
+from ...samples import IMPEDANCE_COLUMNS, EndReason, Flag, SampleBlock
+from ...techniques import Impedance, OpenCircuit, Technique
 from ...transports import Conversation, Link
 from .models import BOOTLOADER, CC_LOAD, CC_RUN, CM_OF_TECHNIQUE, MODELS, Model, family_capabilities
-from .protocol import Firmware, Protocol, hint_for_silence, parse_capabilities
+from .protocol import (
+    NOT_POSSIBLE_NOW,
+    Firmware,
+    Protocol,
+    hint_for_lost_reply,
+    hint_for_silence,
+    parse_capabilities,
+)
 from .run import ScriptRun
-from .script import Settings, plan
+from .script import Plan, Settings, plan
+
+T = TypeVar("T")
+
+#: switching the cell off is safe to repeat
+_CELL_OFF_ATTEMPTS = 2
+#: the rest before a spectrum whose bias is the open-circuit potential
+_REST_S, _REST_INTERVAL_S = 1.0, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodScriptOptions(Options):
     model: str = option("", help=f"device code that must answer: {', '.join(MODELS)} (empty: any)")
     current_range_a: float | None = option(None, help="fixed current range (default: by technique)", unit="A")
+    current_range_max_a: float = option(
+        1e-3, help="largest range that is used where the current is measured and nothing else limits it", unit="A"
+    )
     autorange: bool = option(True, help="change the current range by itself where the current is what is measured")
     mains_hz: int = option(50, help="mains frequency to reject, 50 or 60 Hz (0: do not)")
     bandwidth_hz: float | None = option(None, help="largest bandwidth (default: 5.85 / interval)", unit="Hz")
@@ -53,7 +74,7 @@ class MethodScriptOptions(Options):
             raise InvalidValue(f"model is {self.model!r}; accepted: {', '.join(MODELS)}")
         if self.mains_hz not in (0, 50, 60):
             raise InvalidValue(f"mains_hz is {self.mains_hz}; accepted: 50, 60, 0 (no rejection)")
-        for name in ("current_range_a", "bandwidth_hz", "abort_timeout_s"):
+        for name in ("current_range_a", "current_range_max_a", "bandwidth_hz", "abort_timeout_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InvalidValue(f"{name} is {value}; it must be greater than zero")
@@ -82,21 +103,33 @@ class MethodScript(Potentiostat):
     # --- who it is -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> Identity:
+        """The cell goes off as soon as it is known who answers, before anything else can go wrong."""
+        self._protocol.answered, self._protocol.identified = False, None
         try:
             await self._link.open()
+            assert self._protocol.identified is not None
+            self._model = self._model_of(self._protocol.identified)
+            await self.cell_off()
             identity = await self._identify()
+            await self._again_if_lost(self._ask_capabilities)
         except DeviceLost:
             raise
-        except (LinkError, DeviceError) as error:
-            if isinstance(error, LinkError) and not isinstance(error, WrongDevice) and self._baud:
+        except LinkError as error:
+            if self._protocol.answered:
+                hint_for_lost_reply(error)
+            elif not isinstance(error, WrongDevice) and self._baud:
                 hint_for_silence(error, str(self.transport.address), self._baud)
             raise
-        async with self._link.transaction("capabilities") as talk:
-            runtime = await self._capabilities(talk, "CC")
-            self._commands = await self._capabilities(talk, "CM")
-            self._load_apart = runtime is not None and bool(runtime >> CC_LOAD & 1 and runtime >> CC_RUN & 1)
-        await self.cell_off()
         return identity
+
+    async def _again_if_lost(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Ask what is harmless a second time, in step again, if there was no answer that can be read."""
+        try:
+            return await question()
+        except (DeviceLost, WrongDevice):
+            raise
+        except LinkError:
+            return await question()
 
     @property
     def _baud(self) -> str:
@@ -109,11 +142,14 @@ class MethodScript(Potentiostat):
         return await self._identify()
 
     async def _identify(self) -> Identity:
+        return await self._again_if_lost(self._ask_identity)
+
+    async def _ask_identity(self) -> Identity:
         async with self._link.transaction("identify") as talk:
             firmware = await self._protocol.firmware(talk)
             self._model = self._model_of(firmware)
-            serial = (await self._protocol.ask(talk, "i"))[1:].strip()
-            self.script_version = (await self._protocol.ask(talk, "v"))[1:].strip()
+            serial = await self._text(talk, "i")
+            self.script_version = await self._text(talk, "v")
         version = firmware.version if firmware.released else f"{firmware.version} beta"
         identity = Identity("PalmSens", self._model.name, serial, version)
         if self.identity is not None and identity.serial != self.identity.serial:
@@ -121,6 +157,15 @@ class MethodScript(Potentiostat):
                 f"{identity.model} {identity.serial} answers where {self.identity.serial} was", device=self.name
             )
         return identity
+
+    async def _text(self, talk: Conversation, command: str) -> str:
+        """What the device answers; empty where it does not have the command."""
+        try:
+            return (await self._protocol.ask(talk, command))[1:].strip()
+        except DeviceError as refusal:
+            if refusal.detail.get("code") == NOT_POSSIBLE_NOW:
+                raise
+            return ""
 
     def _model_of(self, firmware: Firmware) -> Model:
         if firmware.code == BOOTLOADER:
@@ -135,6 +180,16 @@ class MethodScript(Potentiostat):
         if self.options.model not in ("", firmware.code):
             raise WrongDevice(f"{firmware.code} answers; the option model asks for {self.options.model}")
         return MODELS[firmware.code]
+
+    async def _ask_capabilities(self) -> None:
+        async with self._link.transaction("capabilities") as talk:
+            runtime = await self._capabilities(talk, "CC")
+            self._commands = await self._capabilities(talk, "CM")
+            self._load_apart = (
+                runtime is not None
+                and bool(runtime >> CC_LOAD & 1 and runtime >> CC_RUN & 1)
+                and await self._protocol.loads_apart(talk)
+            )
 
     async def _capabilities(self, talk: Conversation, command: str) -> int | None:
         """The bit field, or None where the firmware is too old to have one."""
@@ -161,6 +216,7 @@ class MethodScript(Potentiostat):
             raise Refused("not connected: the model and what it can do are not known yet", device=self.name)
         settings = Settings(
             current_range_a=self.options.current_range_a,
+            current_range_max_a=self.options.current_range_max_a,
             autorange=self.options.autorange,
             mains_hz=self.options.mains_hz,
             bandwidth_hz=self.options.bandwidth_hz,
@@ -173,6 +229,55 @@ class MethodScript(Potentiostat):
             raise
         if self._run is not None:
             raise Busy("a run is under way", device=self.name, operation=technique.name)
+        if isinstance(technique, Impedance) and technique.bias_v is None:
+            potential = await self._open_circuit_potential(settings)
+            if potential is None:
+                yield SampleBlock.of(
+                    IMPEDANCE_COLUMNS,
+                    {column.name: () for column in IMPEDANCE_COLUMNS},
+                    start_time_ns=self.clock.time_ns(),
+                    end=EndReason.STOPPED,
+                    attributes={"technique": technique.name, "model": self._model.name},
+                )
+                return
+            try:
+                ready = plan(replace(technique, bias_v=potential), self._model, settings)
+            except InvalidValue as refusal:
+                raise Refused(
+                    f"the open-circuit potential is {potential:g} V, which this instrument cannot be biased to:"
+                    f" {refusal.message}",
+                    device=self.name,
+                    operation=technique.name,
+                    hint=refusal.hint,
+                ) from refusal
+            ready = replace(ready, attributes={**ready.attributes, "bias": "open-circuit potential just before"})
+        async with aclosing(self._blocks(ready)) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def _open_circuit_potential(self, settings: Settings) -> float | None:
+        """At the end of a short open-circuit measurement, the cell disconnected; None if `stop` was called.
+
+        Raises `RunFailed` if it is no number that a spectrum could be biased to.
+        """
+        assert self._model is not None
+        ready = plan(OpenCircuit(duration_s=_REST_S, interval_s=_REST_INTERVAL_S), self._model, settings)
+        async with aclosing(self._blocks(ready)) as blocks:
+            rest = SampleBlock.concatenate([block async for block in blocks])
+        if rest.end is EndReason.STOPPED:
+            return None
+        usable = np.isfinite(rest["voltage_v"]) & (rest["flags"] & (Flag.OVERLOAD | Flag.INVALID) == 0)
+        if not usable.any():
+            raise RunFailed(
+                f"the open-circuit potential for the bias could not be measured: none of {len(rest)} samples is valid",
+                device=self.name,
+                operation=Impedance.name,
+                hint="Is a cell connected, within this instrument's potentials? Or give bias_v.",
+            )
+        return round(float(np.median(rest["voltage_v"][usable][-3:])), 6)  # the first ones may not have settled
+
+    async def _blocks(self, ready: Plan) -> AsyncGenerator[SampleBlock, None]:
+        assert self._model is not None
         run = ScriptRun(self._link, self._protocol, self.clock, self._model, ready, self._load_apart)
         self._run = run
         try:
@@ -196,15 +301,21 @@ class MethodScript(Potentiostat):
     async def cell_off(self) -> None:
         """Proven by a script of nothing but `cell_off` that ends without an error."""
         await self.stop()
-        try:
-            async with self._link.transaction("cell off") as talk:
-                await self._protocol.cell_off(talk)
-        except (DeviceError, LinkError) as error:
-            raise CellNotOff(
-                f"the cell could not be switched off and proven off: {error.message}",
-                device=self.name,
-                operation="cell off",
-                sent=error.sent,
-                received=error.received,
-                cause=type(error).__name__,
-            ) from error
+        problem: DeviceError | LinkError | None = None
+        for _ in range(_CELL_OFF_ATTEMPTS):
+            try:
+                async with self._link.transaction("cell off") as talk:
+                    return await self._protocol.cell_off(talk)
+            except (DeviceError, LinkError) as error:
+                problem = error
+            if isinstance(problem, DeviceLost):
+                break
+        assert problem is not None
+        raise CellNotOff(
+            f"the cell could not be switched off and proven off: {problem.message}",
+            device=self.name,
+            operation="cell off",
+            sent=problem.sent,
+            received=problem.received,
+            cause=type(problem).__name__,
+        ) from problem

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from ...clock import Clock
-from ...errors import DeviceError, LinkError, ProtocolError
+from ...errors import DeviceError, DeviceTimeout, LinkError, OutOfSync, PicobridgeError, ProtocolError
 from ...transports import Conversation
 from .errors_table import error_text
 from .models import BOOTLOADER, MODELS
@@ -25,6 +25,9 @@ DEAF_S = 0.15
 _QUIET_S = 0.02
 #: empty lines before a reply that are taken for the end of something earlier
 _STRAY_ENDS = 2
+#: an unknown command is refused within this time
+_REFUSAL_S = 0.1
+NOT_POSSIBLE_NOW = 0x0006
 
 _VERSION = re.compile(r"(\d*)(?:#.*)?")
 
@@ -79,12 +82,18 @@ def device_error(error: ErrorLine, script: list[str] | None = None) -> DeviceErr
 
 
 class Protocol:
-    """The commands, over a conversation that is handed in."""
+    """The commands, over a conversation that is handed in.
+
+    `answered`: something that only a MethodSCRIPT instrument says has come since this was last set to False;
+    `identified`: the last reply to `t`.
+    """
 
     def __init__(self, clock: Clock, abort_timeout_s: float, reply_timeout_s: float = 2.0) -> None:
         self._clock = clock
         self.abort_timeout_s = abort_timeout_s
         self.reply_timeout_s = reply_timeout_s
+        self.answered = False
+        self.identified: Firmware | None = None
 
     async def read_line(self, talk: Conversation, timeout_s: float | None = None) -> str:
         """One line without control characters; may be empty. Raises `DeviceTimeout`, `DeviceLost`, `ProtocolError`."""
@@ -102,7 +111,9 @@ class Protocol:
         lines = [await self.ask(talk, "t")]
         while not lines[-1].endswith("*") and len(lines) < 4:
             lines.append(await self.read_line(talk))
-        return parse_firmware(lines)
+        self.identified = parse_firmware(lines)
+        self.answered = True
+        return self.identified
 
     async def synchronise(self, talk: Conversation) -> None:
         """End whatever script runs and prove that the device answers in step. For `Link`."""
@@ -128,11 +139,17 @@ class Protocol:
                 asked_again = True
                 await talk.send(b"Z\n")
         if error_in(line.encode("ascii", "replace")) is not None:
+            self.answered = True
             await self.recover(talk)
             return False
-        deadline = loop.time() + (self.abort_timeout_s if end_timeout_s is None else end_timeout_s)
+        allowed_s = self.abort_timeout_s if end_timeout_s is None else end_timeout_s
+        deadline = loop.time() + allowed_s
         while line:
-            line = await self.read_line(talk, max(0.0, deadline - loop.time()))
+            try:
+                line = await self.read_line(talk, max(0.0, deadline - loop.time()))
+            except DeviceTimeout as silence:
+                silence.message = f"the running script took the abort but did not end within {allowed_s:g} s"
+                raise
             if line.startswith("!"):
                 await self.recover(talk)
                 return True
@@ -152,9 +169,31 @@ class Protocol:
         """Run what was loaded."""
         await self.ask(talk, "r")
 
+    async def loads_apart(self, talk: Conversation) -> bool:
+        """Whether the device has `l` and `r`, found out with a script of nothing but `cell_off`.
+
+        A device without `l` would take the lines that follow it for commands, so the script waits for a refusal first.
+        """
+        try:
+            await talk.send(b"l\n")
+            try:
+                line = await self.read_line(talk, _REFUSAL_S)
+            except DeviceTimeout:
+                await talk.send(b"cell_off\n\n")
+                line = await self.read_line(talk)
+            await self._checked(talk, line, "l", ["cell_off"])
+            await self.start(talk)
+            await self._end_of_cell_off(talk)
+        except DeviceError:
+            return False
+        return True
+
     async def cell_off(self, talk: Conversation) -> None:
         """Run a script of nothing but `cell_off` to its end. Raises `DeviceError`, `LinkError`s."""
         await self.load(talk, "e", ["cell_off"])
+        await self._end_of_cell_off(talk)
+
+    async def _end_of_cell_off(self, talk: Conversation) -> None:
         line = await self.read_line(talk)
         if line:
             error = error_in(line.encode("ascii", "replace"))
@@ -168,13 +207,28 @@ class Protocol:
         for _ in range(_STRAY_ENDS):
             if not line:
                 line = await self.read_line(talk)
+        return await self._checked(talk, line, echo, script)
+
+    async def _checked(self, talk: Conversation, line: str, echo: str, script: list[str] | None = None) -> str:
+        """`line`, if it is a reply to `echo`. Raises `DeviceError` for its refusal."""
         error = error_in(line.encode("ascii", "replace"))
-        if error is not None and "!" in line[:2]:
+        if error is not None and line.startswith(("!", f"{echo}!")):
             await self.recover(talk)
             raise device_error(error, script)
+        if error is not None:
+            await self.recover(talk)  # the opinion of another command, or of this one damaged on its way
         if not line.startswith(echo):
             raise ProtocolError(f"{line!r} came where a reply to {echo!r} was expected")
         return line
+
+
+def hint_for_lost_reply(error: PicobridgeError) -> None:
+    """Of a device that has answered already: what it said cannot be a matter of address or baud rate."""
+    if isinstance(error, DeviceTimeout | OutOfSync) and error.hint == error.default_hint:
+        error.hint = (
+            "The instrument answered before, so address and baud rate are right: a reply was lost or it has stopped."
+            " Try again; if it stays, check the cable or power-cycle it."
+        )
 
 
 def hint_for_silence(error: LinkError, address: str, baud: str) -> None:

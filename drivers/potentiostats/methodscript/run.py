@@ -27,7 +27,7 @@ from ...transports import Conversation, Link
 from ..limits import LimitWatch
 from .assembly import Assembler, Segment
 from .models import Model
-from .protocol import Protocol, device_error
+from .protocol import Protocol, device_error, hint_for_lost_reply
 from .script import Plan
 from .stream import Echo, ErrorLine, Event, Marker, StreamParser, Unreadable
 from .values import NO_RANGE, Packets
@@ -122,6 +122,7 @@ class ScriptRun:
             async with self._link.transaction(f"run {self._plan.technique.name}") as talk:
                 await self._transact(talk)
         except PicobridgeError as error:
+            hint_for_lost_reply(error)
             self.error = error
         except asyncio.CancelledError:
             self.error = RunFailed("the task of the run was cancelled")
@@ -154,9 +155,11 @@ class ScriptRun:
             await self._stream(talk)
         except BaseException as error:
             failure = error
+        exchange = talk.sent, talk.received  # what failed, if something did: the clean-up is another matter
         if not (self._started or self._load_apart) and isinstance(failure, DeviceError):
             raise failure
         await self._see_cell_off(talk, failure)
+        talk.sent, talk.received = exchange
         if failure is not None and not self._ended_unheard(failure):
             raise failure
 
@@ -191,6 +194,7 @@ class ScriptRun:
                 await self._insist(loop.time() - self._abort_time)
             elif self._reason_to_abort():
                 await self._abort()
+        self._assembler.check_end()
         talk.unread(self._parser.rest)
         if self._abort_sent and not self._abort_echoed:
             await self._protocol.read_line(talk)  # Z!0006: the script had ended before it heard
@@ -205,7 +209,9 @@ class ScriptRun:
             if event.text.startswith("Z!"):
                 self._abort_echoed = True
                 return
-            raise device_error(event, self._script)
+            failure = device_error(event, self._script)
+            failure.received = event.text.encode("ascii", "replace")
+            raise failure
         elif isinstance(event, Echo):
             self._abort_echoed = self._abort_echoed or event.command == "Z"
         elif isinstance(event, Unreadable):
@@ -332,6 +338,9 @@ class ScriptRun:
         columns = self._assembler.columns
         range_index = NO_RANGE if segment is None else segment.range_index
         attributes: dict[str, object] = {"technique": self._plan.technique.name, "model": self._model.name}
+        attributes |= self._plan.attributes
+        if self._assembler.time_is_computed:
+            attributes["time"] = self._assembler.time_is_computed
         if range_index != NO_RANGE:
             attributes["current_range"] = self._model.range_labels.get(range_index, f"index {range_index}")
         if isinstance(self._plan.technique, OpenCircuit):

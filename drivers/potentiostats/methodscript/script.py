@@ -8,7 +8,8 @@ an abort, not after a runtime error: that the cell is off then is the driver's t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...errors import InvalidValue, Unsupported
@@ -38,7 +39,8 @@ class Plan:
     """A technique made ready for one device.
 
     `silence_s` is how long the device may say nothing; `interval_s` the time between samples (0: irregular);
-    `capacity_s` the time at which the charge limit is reached, where that is what ends the script.
+    `capacity_s` the time at which the charge limit is reached, where that is what ends the script; `attributes` what is
+    said of it with the samples.
     """
 
     technique: Technique
@@ -46,6 +48,7 @@ class Plan:
     silence_s: float
     interval_s: float = 0.0
     capacity_s: float | None = None
+    attributes: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def point_s(self) -> float:
@@ -64,9 +67,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user set beside the technique. `commands`: bits of CM, None if the device does not tell."""
+    """What the user set beside the technique. `commands`: bits of CM, None if the device does not tell.
+
+    `current_range_max_a` is where autoranging ends if neither a fixed range nor the technique's limit says so: a cell
+    of pA to nA has no use for 100 mA.
+    """
 
     current_range_a: float | None = None
+    current_range_max_a: float = 1e-3
     autorange: bool = True
     mains_hz: int = 50
     bandwidth_hz: float | None = None
@@ -77,7 +85,10 @@ class Settings:
 
 
 def plan(technique: Technique, model: Model, settings: Settings) -> Plan:
-    """Raises `Unsupported` if this instrument cannot do it at all, `InvalidValue` if not with these values."""
+    """Raises `Unsupported` if this instrument cannot do it at all, `InvalidValue` if not with these values.
+
+    An impedance without a bias can be checked, but its script is only for checking: the bias is to be filled in.
+    """
     _check_supported(technique, model, settings)
     if isinstance(technique, OpenCircuit):
         made = _open_circuit(technique, model, settings)
@@ -235,7 +246,8 @@ def _cyclic_voltammetry(technique: CyclicVoltammetry, model: Model, settings: Se
 
 def _impedance(technique: Impedance, model: Model, settings: Settings) -> Plan:
     mode = model.eis_mode
-    _check_potential("bias_v", technique.bias_v, mode.lowest_v, mode.highest_v, model)
+    bias_v = technique.bias_v if technique.bias_v is not None else 0.0
+    _check_potential("bias_v", bias_v, mode.lowest_v, mode.highest_v, model)
     if technique.frequency_max_hz > model.frequency_max_hz:
         raise InvalidValue(
             f"frequency_max_hz is {technique.frequency_max_hz:g}; {model.name} goes up to {model.frequency_max_hz:g} Hz"
@@ -244,7 +256,7 @@ def _impedance(technique: Impedance, model: Model, settings: Settings) -> Plan:
         raise InvalidValue(
             f"amplitude_v is {technique.amplitude_v:g} V rms; {model.name} goes up to {model.amplitude_max_v:g} V rms"
         )
-    bias, volts = literal(technique.bias_v, "bias_v"), literal(model.highest_v)
+    bias, volts = literal(bias_v, "bias_v"), literal(model.highest_v)
     return Plan(
         technique,
         _lines(
@@ -263,6 +275,7 @@ def _impedance(technique: Impedance, model: Model, settings: Settings) -> Plan:
             f" {literal(technique.frequency_min_hz, 'frequency_min_hz')} {technique.points}i {bias}",
         ),
         silence_s=15.0 + 30.0 / technique.frequency_min_hz,
+        attributes={"bias_v": bias_v},
     )
 
 
@@ -308,8 +321,8 @@ def _current_ranging(current_limit_a: float | None, model: Model, settings: Sett
     if settings.current_range_a is not None:
         lowest = highest = literal(settings.current_range_a, "current_range_a")
     else:
-        top = _range_for(current_limit_a, model) if current_limit_a else model.current_ranges[-1].full_scale_a
-        highest = literal(top)
+        largest = min(settings.current_range_max_a, model.current_ranges[-1].full_scale_a)
+        highest = literal(_range_for(current_limit_a or largest, model))
         lowest = literal(model.current_ranges[0].full_scale_a) if settings.autorange else highest
     return [f"set_range ba {highest}", f"set_autoranging ba {lowest} {highest}"]
 

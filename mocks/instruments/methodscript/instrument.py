@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar
 
 from ...instrument import Instrument
@@ -26,6 +27,9 @@ class MethodScriptMock(Instrument):
     For tests: `fault_after = (packets, code)` makes the next script stop with a runtime error, which leaves the cell
     on; `xon_every` puts an XON byte in front of every so many lines; `cell_off_fails` makes `cell_off` scripts fail;
     `banner` is what it says when it starts again. `old_firmware` knows neither CC nor CM. `cell_is_on` is the relay.
+    `unknown` are commands that it does not have; `lost_replies[command]` is how many replies to a command get lost;
+    `rewrite` changes each line of a script's output (None: the line is lost). `taken` are all lines that it took for
+    commands.
     """
 
     wire: ClassVar[str] = "pty"
@@ -53,6 +57,10 @@ class MethodScriptMock(Instrument):
         #: what came while it was deaf
         self.unheard = b""
         self.banner = b"\x11"
+        self.unknown: frozenset[str] = frozenset()
+        self.lost_replies: dict[str, int] = {}
+        self.rewrite: Callable[[str], str | None] = lambda line: line
+        self.taken: list[str] = []
         self._terminals = world.terminals(name, input_resistance_ohm=1e12)
         self.reset()
 
@@ -120,19 +128,22 @@ class MethodScriptMock(Instrument):
 
     def _command(self, line: str) -> None:
         known = not self.old_firmware
-        if line == "t":
-            self._reply(f"t{self.model.code}{self.model.version}#Mar 12 2026 14:28:01")
+        self.taken.append(line)
+        if line in self.unknown:
+            self._error(line[0], 0x0003)
+        elif line == "t":
+            self._answer("t", f"t{self.model.code}{self.model.version}#Mar 12 2026 14:28:01")
             self._reply("R*")
         elif self.model.code == "espbl":
             self._error(line[0], 0x0003)
         elif line == "i":
-            self._reply(f"i{self.serial}")
+            self._answer("i", f"i{self.serial}")
         elif line == "v":
-            self._reply("v01.09.00")
+            self._answer("v", "v01.09.00")
         elif line == "CC" and known:
-            self._reply(f"C{CC:064X}")
+            self._answer("CC", f"C{CC:064X}")
         elif line == "CM" and known:
-            self._reply(f"C{self.model.commands:064X}")
+            self._answer("CM", f"C{self.model.commands:064X}")
         elif line in ("e", "l"):
             self._loading, self._load_command = [], line
         elif line == "r":
@@ -172,9 +183,16 @@ class MethodScriptMock(Instrument):
         self.record.append(f"loaded {len(lines)} lines")
         self._program = program
         if command == "l":
-            self._reply("l")
+            self._answer("l", "l")
         else:
             self._start(program, "e")
+
+    def _answer(self, command: str, line: str) -> None:
+        """A reply that may get lost."""
+        if self.lost_replies.get(command, 0):
+            self.lost_replies[command] -= 1
+        else:
+            self._reply(line)
 
     def _reply(self, line: str) -> None:
         self.send(line.encode("ascii") + b"\n")
@@ -197,7 +215,7 @@ class MethodScriptMock(Instrument):
         else:
             self.fault_after = None
         self.record.append("run")
-        self._reply(echo)
+        self._answer(echo, echo)
         self._running = Interpreter(
             program, self.model, self.circuit, self.timeline, self._say, self.record.append, fault
         )
@@ -221,6 +239,8 @@ class MethodScriptMock(Instrument):
     async def _say(self, line: str) -> None:
         self._lines_sent += 1
         flow = b"\x11" if self.xon_every and self._lines_sent % self.xon_every == 0 else b""
-        self.send(flow + line.encode("ascii") + b"\n")
+        text = self.rewrite(line)
+        if text is not None:
+            self.send(flow + text.encode("ascii") + b"\n")
         if self.port is not None:
             await self.port.drain()
