@@ -141,6 +141,9 @@ class ThreadedTransport(Transport):
                 self._inbox.put(data)
 
     async def _call(self, call: Callable[[], T], timeout_s: float) -> T:
+        if self.slice_s is None and self._slice is not None:
+            # a read that cannot be cut short, maybe abandoned: it ends by its own deadline, or its watchdog poisons us
+            await asyncio.wait([self._slice])
         lost = self._inbox.lost
         if lost is not None:
             raise lost
