@@ -9,6 +9,7 @@ import math
 import re
 from decimal import Decimal
 from functools import cache
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidValue
@@ -28,10 +29,13 @@ def quantity(value: Any, unit: str, *, field: str = "value") -> float:
     A plain number (or text without a unit) is taken to be in `unit` already. Raises `InvalidValue` naming the field,
     the value and an example of what is accepted; infinities and NaN are refused.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, Real | str):
         raise _refusal(field, value, unit)
     if not isinstance(value, str):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise _refusal(field, value, unit) from None
     else:
         match = _TEXT.match(value)
         if match is None:
