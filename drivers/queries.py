@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from .errors import ProtocolError
+from .errors import DeviceTimeout, ProtocolError
 
 Answer = TypeVar("Answer")
 
@@ -19,4 +19,12 @@ async def ask_again(query: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await query()
     except ProtocolError:
+        return await query()
+
+
+async def ask_patiently(query: Callable[[], Awaitable[Answer]]) -> Answer:
+    """As `ask_again`, and once more after silence too: where deadlines are short, an answer may be lost or late."""
+    try:
+        return await query()
+    except (DeviceTimeout, ProtocolError):
         return await query()

@@ -24,7 +24,16 @@ from ..quantities import quantity
 from ..queries import ask_again
 from ..transports import Conversation, Link
 from ..uninterrupted import to_the_end
-from .modbus_rtu import ILLEGAL_FUNCTION, ReadCoils, Request, WriteCoil, WriteCoils, read_reply, silence_s
+from .modbus_rtu import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_FUNCTION,
+    ReadCoils,
+    Request,
+    WriteCoil,
+    WriteCoils,
+    read_reply,
+    silence_s,
+)
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
@@ -229,7 +238,12 @@ class ModbusRelay(Feedthrough):
     async def _exchange(self, conversation: Conversation, request: Request) -> bytes:
         await self.clock.sleep(self._silence_s)
         await conversation.send(request.frame())
-        return await read_reply(conversation, request, self.options.timeout_s)
+        try:
+            return await read_reply(conversation, request, self.options.timeout_s)
+        except DeviceError as error:
+            if error.detail.get("code") == ILLEGAL_ADDRESS:
+                error.hint = f"Option coils is {self.options.coils}: set it to the number of relays of the board."
+            raise
 
     async def _synchronise(self, conversation: Conversation) -> None:
         """A board answers in the order it was asked, so one reply and then silence means that none is outstanding."""

@@ -35,6 +35,7 @@ EXCEPTIONS: dict[int, str] = {
     11: "gateway target device failed to respond",
 }
 ILLEGAL_FUNCTION = 1
+ILLEGAL_ADDRESS = 2
 
 
 def with_crc(body: bytes) -> bytes:

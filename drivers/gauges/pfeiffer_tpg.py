@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from ..errors import DeviceError, DeviceTimeout, InvalidValue, LinkError, ProtocolError
+from ..errors import DeviceError, DeviceTimeout, InvalidValue, LinkError, ProtocolError, WrongDevice
 from ..interfaces import Gauge, GaugeStatus, Identity, Options, Pressure, option
 from ..queries import ask_again
 from ..transports import Conversation, Link
@@ -200,7 +200,11 @@ class PfeifferTpg(Gauge):
         try:
             _parse_unit(await self._ask(conversation, "UNI", skip=_STREAM_LINES))
         except DeviceError as error:
-            raise ProtocolError("the device refuses UNI, which every TPG knows") from error
+            raise WrongDevice(
+                "the device refuses UNI, which every TPG knows",
+                hint="It answered, so wire and settings are right: is it a TPG 26x or 36x, and is its interface set to "
+                "the mnemonics protocol?",
+            ) from error
         try:
             _parse_reading(await self._ask(conversation, f"PR{self.options.channel}"))
         except DeviceError:

@@ -33,6 +33,9 @@ class Picomotor8742Options(Options):
     )
     speed_m_per_s: float = option(0.0, unit="m/s", help="speed set on connecting; 0 leaves the controller's own")
     address: int = option(0, help="address (1 to 31) of the unit on an RS-485 chain; 0 for the one on the wire")
+    require_motor: bool = option(
+        False, help="refuse to move an axis at which the controller remembers no motor; otherwise the move is tried"
+    )
     serial: str = option("", help="serial number that the controller must have; empty takes any")
 
     def __post_init__(self) -> None:

@@ -12,21 +12,26 @@ answer to something else.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..errors import DeviceError, InvalidValue, ProtocolError
+from ..errors import DeviceError, DeviceTimeout, InvalidValue, ProtocolError
 from ..interfaces import Identity
+from ..queries import ask_patiently
 from ..transports import Conversation, Link, Transport
 
-REPLY_TIMEOUT_S = 0.5
+_LOG = logging.getLogger(__name__)
+
+REPLY_TIMEOUT_S = 1.0
 QUIET_S = 0.1
 AXES = (1, 2, 3, 4)
 STEPS_MIN, STEPS_MAX = -(1 << 31), (1 << 31) - 1
 #: Sent by the controller on a new TCP connection (telnet negotiation); it may come late, in parts, or not at all.
 GREETING = b"\xff\xfd\x03\xff\xfb\x01"
 QUEUE_DEPTH = 10
+NO_SUCH_COMMAND = 6
 
 _INTEGER = re.compile(rb"[+-]?\d+")
 _DONE = re.compile(rb"[01]")
@@ -36,12 +41,13 @@ _IDENTITY = re.compile(rb"[A-Za-z][\x20-\x7e]*")
 
 #: Meanings that we add a way out to. Axis errors are 100 * axis + these.
 _HINTS = {
-    6: "The controller's firmware does not know this command.",
+    NO_SUCH_COMMAND: "The controller's firmware does not know this command.",
     9: "Axes are 1 to 4: check option axes.",
 }
 _AXIS_HINTS = {
     0: "Run the motor check (MC) from the maker's program: it moves each axis by one step and finds the motors.",
-    8: "Check the motor's cable at this channel of the controller, and option axes.",
+    8: "Check the motor's cable at this channel of the controller, and option axes. A motor plugged in since is found "
+    "by the motor check (MC) of the maker's program, which moves each axis by a step.",
     10: "Lower the speed: 2000 steps/s at most, 1750 with a tiny motor.",
     14: "One axis moves at a time: wait until the other motion ends (hand pad, another program), or stop it.",
 }
@@ -54,10 +60,13 @@ class Controller:
         if not 0 <= address <= 31:
             raise InvalidValue(f"option address is {address}; accepted: 0 (a single controller) to 31")
         self._prefix = b"%d>" % address if address else b""
+        self._name = name
+        self._knows_motors = True
         self._link = Link(transport, self._synchronise, name=name, quiet_s=QUIET_S)
 
     async def open(self) -> None:
         """Raises `LinkError`s."""
+        self._knows_motors = True
         await self._link.open()
 
     @asynccontextmanager
@@ -69,6 +78,28 @@ class Controller:
             exchange = Exchange(talk, self._prefix)
             yield exchange
             await exchange.check()
+
+    async def motor_type(self, axis: int) -> int | None:
+        """0 none, 1 unknown, 2 tiny, 3 standard, as the controller remembers it; None where it cannot be asked,
+        which is said once.
+        """
+
+        async def ask() -> int | None:
+            async with self.exchange("motor type") as exchange:
+                return await exchange.motor_type(axis)
+
+        if not self._knows_motors:
+            return None
+        found = None
+        try:
+            found = await ask_patiently(ask)
+        except DeviceTimeout:
+            async with self.exchange("motor type") as exchange:
+                await exchange.identity()  # is it silent to everything, or to this question?
+        if found is None:
+            self._knows_motors = False
+            _LOG.warning("%s: the controller does not know QM?, so motor types are not checked", self._name)
+        return found
 
     async def abort(self) -> None:
         """Stop all axes of this controller, now, even in the middle of an exchange: the command has no reply."""
@@ -99,6 +130,15 @@ class Exchange:
 
     async def moving(self, axis: int) -> bool:
         return await self._ask(f"{axis}MD?", _DONE) == b"0"
+
+    async def motor_type(self, axis: int) -> int | None:
+        """0 none, 1 unknown, 2 tiny, 3 standard, as remembered; None if the firmware does not know the question."""
+        try:
+            return await self.integer(f"{axis}QM?")
+        except DeviceTimeout:
+            if any(code == NO_SUCH_COMMAND for code, _ in await self.errors()):
+                return None
+            raise
 
     async def identity(self) -> Identity:
         """Such as `New_Focus 8742 v2.2 08/01/13 11511`: make, model, firmware and its date, serial number."""

@@ -6,7 +6,11 @@ measured by anybody: the maker says "< 30 nm" for picomotors, which is the defau
 tip then is.
 
 One axis moves at a time: newer controllers cannot do otherwise. Facts of the protocol and their sources are in
-`newfocus_protocol`. The motor check (`MC`) moves every axis by a step and is never sent by this driver.
+`newfocus_protocol`. The motor check (`MC`) moves every axis by a step and is never sent by this driver. What `QM?`
+remembers of the motors means nothing before that check, and not every firmware has it: whether there is a motor is
+judged by the controller's answer to a move.
+
+`AB` stops all axes, whoever moves them, so it is sent only where one moves: connecting, looking and closing ask first.
 """
 
 from __future__ import annotations
@@ -25,13 +29,15 @@ from ..errors import (
     InvalidValue,
     LinkError,
     MoveFailed,
+    PicobridgeError,
     ProtocolError,
     Refused,
     Unsupported,
     WrongDevice,
 )
 from ..interfaces import Identity, Manipulator, ManipulatorCapabilities, ManipulatorPosition
-from ..queries import ask_again
+from ..motion import lost_in_motion
+from ..queries import ask_patiently
 from ..uninterrupted import to_the_end
 from .newfocus_axes import AXIS_NAMES, Axis, Picomotor8742Options, exact, make_axis
 from .newfocus_protocol import STEPS_MAX, STEPS_MIN, Controller
@@ -48,12 +54,19 @@ SILENT_TRIES = 2
 #: How long an axis may go on after it was told to stop (its speed's deceleration, or the abort's next step).
 STOP_S = 5.0
 
+_MAY_BE_MOVING = (
+    "The tip may still be moving: look at it, and stop it at the hand pad or by switching the controller off."
+)
+
 
 @dataclass(slots=True)
 class _Move:
-    """The move under way. `stopped` is set by `stop`, from another task."""
+    """The move under way. `begun` once a command that moves has been sent; `stopped` is set by `stop`, from another
+    task.
+    """
 
     operation: str
+    begun: bool = False
     stopped: bool = False
 
 
@@ -83,8 +96,8 @@ class Picomotor8742(Manipulator):
     async def _connect(self) -> Identity:
         await self._controller.open()
         identity = await self.identify()
-        await self._halt()
-        before, now = self._counted, await ask_again(self._count)
+        await self.make_safe()
+        before, now = self._counted, await ask_patiently(self._count)
         if before is not None and any(before) and not any(now):
             self._reference_lost = True
         if self.options.speed_m_per_s:
@@ -92,8 +105,7 @@ class Picomotor8742(Manipulator):
         return identity
 
     async def identify(self) -> Identity:
-        async with self._controller.exchange("identify") as exchange:
-            identity = await exchange.identity()
+        identity = await ask_patiently(self._identity)
         expected = self.options.serial
         if "874" not in identity.model or (expected and identity.serial != expected):
             wanted = f"an 8742 with serial number {expected}" if expected else "an 8742"
@@ -105,6 +117,24 @@ class Picomotor8742(Manipulator):
             )
         return identity
 
+    async def _identity(self) -> Identity:
+        async with self._controller.exchange("identify") as exchange:
+            return await exchange.identity()
+
+    async def make_safe(self) -> None:
+        """Stop what moves. Axes at rest get no command, and neither does whoever uses them next."""
+        if self._move is not None or await self._asked_moving():
+            await self.stop()
+
+    async def _asked_moving(self) -> bool:
+        """Whether an axis moves; true also if the controller does not say."""
+        try:
+            return bool(await ask_patiently(self._moving))
+        except DeviceLost:
+            raise
+        except LinkError:
+            return True
+
     def accept_position(self) -> None:
         """Allow absolute moves again after the controller has lost its count: from now on its zero is where it was
         reset.
@@ -114,7 +144,7 @@ class Picomotor8742(Manipulator):
     # --- position --------------------------------------------------------------------------------------------------
 
     async def position(self) -> ManipulatorPosition:
-        return self._position(await ask_again(self._count))
+        return self._position(await ask_patiently(self._count))
 
     def _position(self, counts: tuple[int, ...]) -> ManipulatorPosition:
         x, y, z = (axis.metres(count) for axis, count in zip(self._axes, counts, strict=True))
@@ -140,13 +170,15 @@ class Picomotor8742(Manipulator):
             for axis, value in zip(self._axes, (x_m, y_m, z_m), strict=True):
                 if value is not None:
                     targets[axis] = axis.steps(value, f"{axis.name}_m")
-        if targets and self._reference_lost:
+            if not targets:
+                raise InvalidValue("no axis is given; accepted: x_m, y_m, z_m")
+        if self._reference_lost:
             raise Refused(
                 "the controller was reset and counts from zero again: where the tip is in its old terms is unknown",
                 device=self.name,
                 operation="move_to",
-                hint="Look where the tip is; then go on with relative moves, or accept the new count: accept_position of "
-                "the driver, or a restart of picobridge.",
+                hint="Look where the tip is; then go on with relative moves, or accept the new count: "
+                "accept_position of the driver, or a restart of picobridge.",
             )
 
         async def chosen() -> Mapping[Axis, int]:
@@ -166,7 +198,7 @@ class Picomotor8742(Manipulator):
                     wanted.append((axis, distance))
 
         async def chosen() -> Mapping[Axis, int]:
-            counts = dict(zip(self._axes, await ask_again(self._count), strict=True))
+            counts = dict(zip(self._axes, await ask_patiently(self._count), strict=True))
             with self._named("move_by"):
                 return {
                     axis: axis.steps(distance, f"{axis.name}_m (position plus distance)", counts[axis])
@@ -187,12 +219,10 @@ class Picomotor8742(Manipulator):
             await self._controller.abort()
         started = self.clock.monotonic()
         while True:
-            async with self._controller.exchange("stop") as exchange:
-                moving = [axis.name for axis in self._axes if await exchange.moving(axis.number)]
-                if moving:
-                    await exchange.send("AB")
+            moving = await ask_patiently(self._moving)
             if not moving:
                 return
+            await self._controller.abort()
             if self.clock.monotonic() - started > STOP_S:
                 raise MoveFailed(
                     f"axis {', '.join(moving)} still moves {STOP_S:g} s after it was told to stop",
@@ -202,6 +232,11 @@ class Picomotor8742(Manipulator):
                     hint="Switch the controller off.",
                 )
             await self.clock.sleep(POLL_S)
+
+    async def _moving(self) -> list[str]:
+        """The axes that move."""
+        async with self._controller.exchange("stop") as exchange:
+            return [axis.name for axis in self._axes if await exchange.moving(axis.number)]
 
     async def _run_move(
         self, operation: str, choose: Callable[[], Awaitable[Mapping[Axis, int]]]
@@ -220,33 +255,39 @@ class Picomotor8742(Manipulator):
                 await self._move_axis(move, axis, target)
             return await self.position()
         except BaseException as error:
-            if not isinstance(error, DeviceLost | MoveFailed | Refused | InvalidValue):
-                await to_the_end(self._halt_after_failure())
+            expected = isinstance(error, DeviceLost | MoveFailed | Refused | InvalidValue)
+            at_rest = not expected and await to_the_end(self._halt_after_failure())
+            if isinstance(error, LinkError) and move.begun and not at_rest:
+                lost_in_motion(error, _MAY_BE_MOVING)
+            if isinstance(error, PicobridgeError):
+                error.operation = operation  # rather than the question on which it failed
             raise
         finally:
             self._move = None
 
-    async def _halt_after_failure(self) -> None:
-        """Whatever went wrong in a move (a broken link, a cancellation), do not leave an axis running."""
+    async def _halt_after_failure(self) -> bool:
+        """Whatever went wrong in a move (a broken link, a cancellation), do not leave an axis running. Returns whether
+        all were seen at rest.
+        """
         # what fails here says less than the error of the move itself, which is raised next
         with suppress(LinkError, DeviceError, MoveFailed, TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._halt()
+                return True
+        return False
 
     async def _move_axis(self, move: _Move, axis: Axis, target: int) -> None:
         if not STEPS_MIN <= target <= STEPS_MAX:
             raise InvalidValue(f"{axis.name} would be at step {target}; accepted: {STEPS_MIN} to {STEPS_MAX}")
-        async with self._controller.exchange(move.operation) as exchange:
-            motor = await exchange.integer(f"{axis.number}QM?")
-            count = await exchange.integer(f"{axis.number}TP?")
-        if motor == 0:
+        if self.options.require_motor and not await self._controller.motor_type(axis.number):
             raise Refused(
                 f"axis {axis.name}: the controller knows of no motor at its axis {axis.number}",
                 device=self.name,
                 operation=move.operation,
                 hint="Check the motor's cable and option axes. A motor plugged in since is found by the motor check "
-                "(MC) of the maker's program, which moves each axis by a step.",
+                "(MC) of the maker's program, which moves each axis by a step. Or unset option require_motor.",
             )
+        count = (await ask_patiently(self._count))[self._axes.index(axis)]
         failure: LinkError | None = None
         if count != target and not move.stopped:
             failure = await self._command(move, f"{axis.number}PA{target}")
@@ -263,7 +304,7 @@ class Picomotor8742(Manipulator):
         try:
             async with self._controller.exchange(move.operation) as exchange:
                 if not move.stopped:
-                    sent = True
+                    sent = move.begun = True
                     await exchange.send(command)
         except DeviceLost:
             raise
@@ -317,10 +358,11 @@ class Picomotor8742(Manipulator):
     async def set_speed(self, speed_m_per_s: float) -> None:
         with self._named("set_speed"):
             rates = {axis: axis.rate(speed_m_per_s, SPEED_MAX) for axis in self._axes}
-        async with self._controller.exchange("set_speed") as exchange:
-            for axis in self._axes:
-                if await exchange.integer(f"{axis.number}QM?") == TINY:
+        for axis in self._axes:
+            if await self._controller.motor_type(axis.number) == TINY:
+                with self._named("set_speed"):
                     axis.rate(speed_m_per_s, SPEED_MAX_TINY)
+        async with self._controller.exchange("set_speed") as exchange:
             for axis, rate in rates.items():
                 await exchange.send(f"{axis.number}VA{rate}")
         async with self._controller.exchange("set_speed") as exchange:

@@ -29,6 +29,10 @@ class OptionalVerbs:
         self.missing.clear()
         self._probe_tells_monitor = None
 
+    async def version(self) -> str | None:
+        """What the server calls itself; None where it does not say."""
+        return await self._optional("VER?", "the server was known by its answer to C95? and not by a name")
+
     async def monitor_is_on(self) -> bool:
         """False also where it cannot be told."""
         return self._probe_tells_monitor is not False and await self._probe_answers()

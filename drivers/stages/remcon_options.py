@@ -53,6 +53,19 @@ class ZeissRemconOptions(Options):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "limits", DEFAULT_LIMITS | _limits(self.limits))
 
+    def near(self, values: tuple[Decimal, ...], others: tuple[Decimal, ...]) -> bool:
+        """Whether two positions, in mm and degrees, are the same within the tolerances."""
+        return all(self.axis_near(axis, *pair) for axis, pair in enumerate(zip(values, others, strict=True)))
+
+    def axis_near(self, axis: int, value: Decimal, other: Decimal) -> bool:
+        difference = abs(value - other)
+        if axis == ROTATION:
+            difference %= 360
+            difference = min(difference, 360 - difference)
+        if axis == M or AXES[axis].endswith("_m"):
+            return float(difference) <= self.tolerance_m * 1e3
+        return float(difference) <= self.tolerance_deg
+
 
 def _limits(table: Any) -> dict[str, tuple[float, float]]:
     if not isinstance(table, Mapping):
@@ -83,7 +96,9 @@ def to_si(axis: int, value: Decimal) -> float:
     return float(value.scaleb(-3)) if AXES[axis].endswith("_m") else float(value)
 
 
-def check_limit(limits: Mapping[str, tuple[float, float]], axis: int, value: Decimal, *, device: str) -> None:
+def check_limit(
+    limits: Mapping[str, tuple[float, float]], axis: int, value: Decimal, *, device: str, operation: str
+) -> None:
     """`value` in the tool's unit; rotation counts modulo a turn. Raises `InvalidValue`."""
     name = AXES[axis]
     unit = name.rpartition("_")[2]
@@ -95,6 +110,6 @@ def check_limit(limits: Mapping[str, tuple[float, float]], axis: int, value: Dec
         raise InvalidValue(
             f"{name} would be {number:.9g} {unit}; the soft limits accept {low:.9g} to {high:.9g} {unit}",
             device=device,
-            operation="move",
+            operation=operation,
             hint="Nothing was moved. The option limits sets other soft limits.",
         )

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..errors import DeviceError, DeviceTimeout, ProtocolError
+from ..errors import DeviceError, DeviceTimeout, ProtocolError, WrongDevice
 from ..transports import Conversation
 from ..transports.lines import read_line
 
@@ -36,8 +36,11 @@ ERRORS: dict[int, str] = {
 #: Codes that mean that the server does not have the verb at all; None is a bare `#`.
 MISSING_VERB = (None, 600, 614)
 
+_WHICH_PORT = "Is this the port that leads to the PC with RemCon32?"
 _ACKNOWLEDGE_S = 1.0
 _RESULT_S = 10.0
+#: how long a server may take to acknowledge CR before it is offered the LF of CR LF
+_FIND_END_S = 0.5
 _AFTER_REJECTION_S = 0.2
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 _PLAIN = re.compile(r"-?\d+(\.\d+)?")
@@ -53,6 +56,19 @@ async def ask(conversation: Conversation, command: str, end: bytes) -> str:
     """
     await conversation.send(command.encode("ascii") + end)
     return await read_reply(conversation, command)
+
+
+async def send_to_unknown(conversation: Conversation, command: str) -> bytes:
+    """Send a command to a server whose line end is not known. Returns the line end; the reply is there to be read."""
+    await conversation.send(command.encode("ascii") + b"\r")
+    try:
+        first = await conversation.read_some(_FIND_END_S)
+    except DeviceTimeout:
+        await conversation.send(b"\n")  # completes the CR LF that this server seems to be waiting for
+        return b"\r\n"
+    conversation.unread(first)
+    conversation.received = b""
+    return b"\r"
 
 
 async def read_reply(conversation: Conversation, command: str) -> str:
@@ -73,9 +89,7 @@ async def read_reply(conversation: Conversation, command: str) -> str:
 async def _rejection(conversation: Conversation, command: str) -> DeviceError:
     """Some servers send a second line after `#`, some do not: wait a little, then begin afresh."""
     try:
-        second = (
-            (await read_line(conversation, _AFTER_REJECTION_S, rest_s=_AFTER_REJECTION_S)).decode("latin-1").strip()
-        )
+        second = (await read_line(conversation, _AFTER_REJECTION_S, gap_s=_AFTER_REJECTION_S)).decode("latin-1").strip()
     except DeviceTimeout:
         second = ""
     await conversation.drain(0.0)
@@ -117,6 +131,21 @@ class Reading:
                 f"the tool gave {answer!r} as the stage's position; six numbers and a moving flag were expected"
             )
         return Reading(tuple(fields[:6]), Decimal(fields[6]) == 1)
+
+
+def require_smartsem(version: str) -> None:
+    """Raises `WrongDevice` for the name of something else."""
+    if not any(word in version.lower() for word in ("smartsem", "remcon")):
+        raise WrongDevice(f"the device calls itself {version!r}; SmartSEM was expected", hint=_WHICH_PORT)
+
+
+async def prove_stage(conversation: Conversation, end: bytes, refusal: DeviceError) -> None:
+    """A server that refused `VER?` must know where its stage is. Raises `WrongDevice`, `ProtocolError`."""
+    try:
+        answer = await ask(conversation, "C95?", end)
+    except DeviceError as error:
+        raise WrongDevice(f"no RemCon32: {refusal.message}, and {error.message}", hint=_WHICH_PORT) from error
+    Reading.parse(answer)
 
 
 def kept(text: str, *, rotation: bool = False) -> str:

@@ -9,7 +9,8 @@ The protocol is in `remcon_protocol`. What this driver makes of it:
 - The touch alarm is blind while the specimen current monitor is on (two labs), so `SCM 0` goes before a move. The
   monitor's state cannot be asked for; `PRB?` answers while it is on and fails while it is off (ScopeFoundry), which is
   used only where the answer is seen to stop with `SCM 0`.
-- Compatible servers implement subsets: `IST?`, `SCM`, `PRB?` may be missing, and `capabilities.notes` then says so.
+- Compatible servers implement subsets: `VER?`, `IST?`, `SCM`, `PRB?` may be missing, and `capabilities.notes` then says
+  so. A server without `VER?` is known by a well-formed answer to `C95?`.
 - `stop` waits for the exchange under way, which on a working link is one poll (about 50 ms), then sends `ABO`.
 """
 
@@ -37,14 +38,24 @@ from ..errors import (
     ProtocolError,
     Refused,
     Unsupported,
-    WrongDevice,
 )
 from ..interfaces import Identity, Options, Stage, StageCapabilities, StagePosition, TouchAlarm
+from ..motion import lost_in_motion
 from ..queries import ask_again
 from ..transports import Conversation, Link
 from .remcon_optional import OptionalVerbs
-from .remcon_options import AXES, ROTATION, TERMINATORS, M, ZeissRemconOptions, check_limit, to_si, to_tool
-from .remcon_protocol import Reading, ask, changed, kept, read_reply
+from .remcon_options import AXES, ROTATION, TERMINATORS, ZeissRemconOptions, check_limit, to_si, to_tool
+from .remcon_protocol import (
+    MISSING_VERB,
+    Reading,
+    ask,
+    changed,
+    kept,
+    prove_stage,
+    read_reply,
+    require_smartsem,
+    send_to_unknown,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,7 +63,10 @@ _QUIET_S = 0.2
 #: for how long after a command the moving flag cannot be trusted
 _START_S = 1.0
 _STOP_S = 10.0
+#: the same for a stage that has outlasted an ABO already
+_STOP_AGAIN_S = 0.5
 _ATTEMPTS = 3
+_MAY_BE_MOVING = "The stage may still be moving: look into the chamber, and stop it in SmartSEM or at its joystick."
 
 
 class ZeissRemcon(Stage):
@@ -68,6 +82,7 @@ class ZeissRemcon(Stage):
         self._move_lock = asyncio.Lock()
         self._stops = 0
         self._commanded_s = -math.inf
+        self._deaf_to_abort = False
         self._optional = OptionalVerbs(lambda command: self._ask("move", command), name=self.name)
 
     @property
@@ -92,17 +107,27 @@ class ZeissRemcon(Stage):
         return identity
 
     async def identify(self) -> Identity:
-        """`VER?`, such as "SmartSEM Remote Control V06.01, February 2016". Raises `WrongDevice`."""
-        version = _smartsem(await ask_again(lambda: self._ask("identify", "VER?")))
+        """`VER?`, such as "SmartSEM Remote Control V06.01, February 2016"; `C95?` where there is none. Raises
+        `WrongDevice`.
+        """
+        version = await self._optional.version()
+        if version is None:
+            await ask_again(self._read)
+            return Identity("", "RemCon-compatible server")
+        require_smartsem(version)
         match = re.search(r"\s+(V\d.*)", version)
         model = version[: match.start()] if match else version
         return Identity("Zeiss", model, firmware=match.group(1) if match else "")
 
     async def make_safe(self) -> None:
-        """Stop the stage if it moves. One that rests gets no command: an `ABO` could end somebody else's work."""
+        """Stop the stage if it moves. One that rests gets no command: an `ABO` could end somebody else's work. One that
+        did not come to rest after an earlier `ABO` is told again, but not waited for again.
+        """
         reading = await self._poll()
         if reading.moving or self._starting:
-            await self.stop()
+            self._stops += 1
+            refusal = await self._abort()
+            await self._wait_at_rest(refusal, _STOP_AGAIN_S if self._deaf_to_abort else _STOP_S)
 
     # --- the interface ---------------------------------------------------------------------------------------------
 
@@ -122,8 +147,8 @@ class ZeissRemcon(Stage):
         if not targets:
             raise InvalidValue(f"no axis is given; accepted: {', '.join(AXES)}", device=self.name, operation="move_to")
         for axis, value in targets.items():
-            check_limit(self.options.limits, axis, value, device=self.name)
-        return await self._move(lambda reading: targets)
+            check_limit(self.options.limits, axis, value, device=self.name, operation="move_to")
+        return await self._move("move_to", lambda reading: targets)
 
     async def move_by(
         self,
@@ -139,10 +164,10 @@ class ZeissRemcon(Stage):
         def targets(reading: Reading) -> dict[int, Decimal]:
             found = {axis: reading.values[axis] + number for axis, number in enumerate(numbers) if number}
             for axis, value in found.items():
-                check_limit(self.options.limits, axis, value, device=self.name)
+                check_limit(self.options.limits, axis, value, device=self.name, operation="move_by")
             return found
 
-        return await self._move(targets)
+        return await self._move("move_by", targets)
 
     async def stop(self) -> StagePosition:
         self._stops += 1
@@ -167,41 +192,46 @@ class ZeissRemcon(Stage):
     def _starting(self) -> bool:
         return self.clock.monotonic() - self._commanded_s < _START_S
 
-    async def _move(self, choose: Callable[[Reading], dict[int, Decimal]]) -> StagePosition:
+    async def _move(self, operation: str, choose: Callable[[Reading], dict[int, Decimal]]) -> StagePosition:
         if self._move_lock.locked():
-            raise Busy("a move is under way", device=self.name, operation="move", hint="Wait for it, or stop it.")
+            raise Busy("a move is under way", device=self.name, operation=operation, hint="Wait for it, or stop it.")
         async with self._move_lock:
-            stops = self._stops
-            await self._optional.require_initialised()
-            monitor_was_on = await self._optional.monitor_off() if self.options.monitor_off else False
-            reading = await self._resting()
-            targets = choose(reading)
-            arguments = [kept(text, rotation=axis == ROTATION) for axis, text in enumerate(reading.texts)]
-            for axis, value in targets.items():
-                arguments[axis] = changed(value, rotation=axis == ROTATION)
-            taken = False
             try:
-                doubt = await self._start(f"C95 {' '.join(arguments)}", stops)
-                taken = True
-                final = await self._follow(tuple(map(Decimal, arguments)), stops, doubt)
-            except asyncio.CancelledError:
-                with contextlib.suppress(PicobridgeError):
-                    await self._link.urgent(b"ABO" + self._line_end)
-                    await self._abort()
+                return await self._guarded_move(choose)
+            except PicobridgeError as error:
+                error.operation = operation
                 raise
-            except (LinkError, DeviceError) as error:
-                if isinstance(error, DeviceError) and not taken:
-                    raise  # refused: nothing moves
-                # nobody sees the stage any more: tell it to stop, without hoping for an answer
-                with contextlib.suppress(PicobridgeError):
-                    await self._link.urgent(b"ABO" + self._line_end)
-                error.hint = (
-                    f"The stage may still be moving: look, and stop it by hand if need be. {error.hint}".strip()
-                )
-                raise
-            if monitor_was_on:
-                await self._optional.monitor_on()
-            return _position(final)
+
+    async def _guarded_move(self, choose: Callable[[Reading], dict[int, Decimal]]) -> StagePosition:
+        stops = self._stops
+        await self._optional.require_initialised()
+        monitor_was_on = await self._optional.monitor_off() if self.options.monitor_off else False
+        reading = await self._resting()
+        targets = choose(reading)
+        arguments = [kept(text, rotation=axis == ROTATION) for axis, text in enumerate(reading.texts)]
+        for axis, value in targets.items():
+            arguments[axis] = changed(value, rotation=axis == ROTATION)
+        taken = False
+        try:
+            doubt = await self._start(f"C95 {' '.join(arguments)}", stops)
+            taken = True
+            final = await self._follow(tuple(map(Decimal, arguments)), stops, doubt)
+        except asyncio.CancelledError:
+            with contextlib.suppress(PicobridgeError):
+                await self._link.urgent(b"ABO" + self._line_end)
+                await self._abort()
+            raise
+        except (LinkError, DeviceError) as error:
+            if isinstance(error, DeviceError) and not taken:
+                raise  # refused: nothing moves
+            # nobody sees the stage any more: tell it to stop, without hoping for an answer
+            with contextlib.suppress(PicobridgeError):
+                await self._link.urgent(b"ABO" + self._line_end)
+            lost_in_motion(error, _MAY_BE_MOVING)
+            raise
+        if monitor_was_on:
+            await self._optional.monitor_on()
+        return _position(final)
 
     async def _resting(self) -> Reading:
         """Where the stage rests, read twice: the axes that stay are sent back, and a garbled digit would move them."""
@@ -213,7 +243,7 @@ class ZeissRemcon(Stage):
                 operation="move",
                 hint="Wait until it rests, or stop it.",
             )
-        if not self._near(first.values, second.values):
+        if not self.options.near(first.values, second.values):
             raise Refused(
                 f"two readings of the resting stage differ: {' '.join(first.texts)} and {' '.join(second.texts)}",
                 device=self.name,
@@ -228,6 +258,7 @@ class ZeissRemcon(Stage):
             async with self._link.transaction("move") as conversation:
                 if self._stops == stops:
                     self._commanded_s = self.clock.monotonic()
+                    self._deaf_to_abort = False
                     await ask(conversation, command, self._line_end)
         except DeviceLost:
             raise
@@ -248,23 +279,28 @@ class ZeissRemcon(Stage):
                 raise self._failed("the move was stopped", await self._wait_at_rest(None))
             if reading.moving:
                 seen_moving, resting = True, None
-            elif self._near(reading.values, target) and (seen_moving or elapsed >= _START_S):
+            elif self.options.near(reading.values, target) and (seen_moving or elapsed >= _START_S):
                 self._commanded_s = -math.inf
                 return reading
             elif elapsed >= _START_S:
-                if resting is not None and self._near(reading.values, resting.values):
+                if resting is not None and self.options.near(reading.values, resting.values):
                     raise self._failed(self._elsewhere(reading, target, doubt), reading)
                 resting = reading
             if elapsed > self.options.move_timeout_s:
+                text = f"the move timed out: it was not finished after {round(elapsed)} s and was aborted"
                 refusal = await self._abort()
-                reading = await self._wait_at_rest(refusal)
-                raise self._failed(f"the move was not finished after {round(elapsed)} s and was aborted", reading)
+                try:
+                    reading = await self._wait_at_rest(refusal)
+                except MoveFailed as error:
+                    error.message = f"{text}, but {error.message}"
+                    raise
+                raise self._failed(text, reading)
 
     def _elsewhere(self, reading: Reading, target: tuple[Decimal, ...], doubt: LinkError | None) -> str:
         off = [
             f"{AXES[axis]} {to_si(axis, reading.values[axis]):.9g} instead of {to_si(axis, target[axis]):.9g}"
             for axis in range(len(AXES))
-            if not self._axis_near(axis, reading.values[axis], target[axis])
+            if not self.options.axis_near(axis, reading.values[axis], target[axis])
         ]
         text = f"the stage is at rest elsewhere than at its target: {', '.join(off) or 'the M axis is off'}"
         return text if doubt is None else f"{text}; the tool had not confirmed the move ({doubt.message})"
@@ -294,33 +330,23 @@ class ZeissRemcon(Stage):
                 return None
         return None
 
-    async def _wait_at_rest(self, refusal: PicobridgeError | None) -> Reading:
+    async def _wait_at_rest(self, refusal: PicobridgeError | None, patience_s: float = _STOP_S) -> Reading:
         began = self.clock.monotonic()
         last: Reading | None = None
         while True:
             reading = await self._poll()
             if reading.moving or self._starting:
                 last = None
-            elif last is not None and self._near(reading.values, last.values):
+            elif last is not None and self.options.near(reading.values, last.values):
+                self._deaf_to_abort = False
                 return reading
             else:
                 last = reading
-            if self.clock.monotonic() - began > _STOP_S:
+            if self.clock.monotonic() - began > patience_s:
+                self._deaf_to_abort = True
                 reason = f" ({refusal.message})" if refusal is not None else ""
                 raise self._failed(f"the stage did not come to rest within {_STOP_S:g} s of ABO{reason}", reading)
             await self.clock.sleep(self.options.poll_s)
-
-    def _near(self, values: tuple[Decimal, ...], others: tuple[Decimal, ...]) -> bool:
-        return all(self._axis_near(axis, *pair) for axis, pair in enumerate(zip(values, others, strict=True)))
-
-    def _axis_near(self, axis: int, value: Decimal, other: Decimal) -> bool:
-        difference = abs(value - other)
-        if axis == ROTATION:
-            difference %= 360
-            difference = min(difference, 360 - difference)
-        if axis == M or AXES[axis].endswith("_m"):
-            return float(difference) <= self.options.tolerance_m * 1e3
-        return float(difference) <= self.options.tolerance_deg
 
     # --- the wire --------------------------------------------------------------------------------------------------
 
@@ -349,32 +375,26 @@ class ZeissRemcon(Stage):
         """Two questions whose answers differ in form, so that a late answer to one cannot pass for the other's."""
         try:
             version = await self._version(conversation)
-        except DeviceError as error:
-            raise WrongDevice(f"no RemCon32: VER? was refused ({error.message})") from error
-        _smartsem(version)
+        except DeviceError as refusal:
+            if refusal.detail.get("code") not in MISSING_VERB:
+                raise
+            await prove_stage(conversation, self._line_end, refusal)
+            return
+        require_smartsem(version)
         with contextlib.suppress(DeviceError):
             Reading.parse(await ask(conversation, "C95?", self._line_end))
 
     async def _version(self, conversation: Conversation) -> str:
         if self._end is not None:
             return await ask(conversation, "VER?", self._end)
-        await conversation.send(b"VER?\r")
+        end = await send_to_unknown(conversation, "VER?")
         try:
-            version, end = await read_reply(conversation, "VER?"), b"\r"
-        except DeviceTimeout:
-            await conversation.send(b"\n")  # completes the CR LF that this server seems to be waiting for
-            version, end = await read_reply(conversation, "VER?"), b"\r\n"
+            version = await read_reply(conversation, "VER?")
+        except DeviceError:
+            self._end = end  # refused in due form is answered
+            raise
         self._end = end
         return version
-
-
-def _smartsem(version: str) -> str:
-    if "smartsem" not in version.lower():
-        raise WrongDevice(
-            f"the device calls itself {version!r}; SmartSEM was expected",
-            hint="Is this the port that leads to the PC with RemCon32?",
-        )
-    return version
 
 
 def _position(reading: Reading) -> StagePosition:

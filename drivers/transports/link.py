@@ -25,7 +25,7 @@ from ..errors import (
     Unsupported,
     WrongDevice,
 )
-from .base import Transport
+from .base import Transport, timed_out
 
 #: Errors that say that nothing was sent: the pairing still holds if that is true.
 _UNSENT = (InvalidValue, Unsupported)
@@ -88,17 +88,25 @@ class Conversation:
         """Put back what was read too far; the next read sees it first."""
         self._link.buffer[:0] = data
 
+    def silence(self, timeout_s: float) -> str:
+        """How an error says that nothing came for as long as that."""
+        return timed_out(self._link.transport.address, timeout_s).message
+
     async def drain(self, quiet_s: float) -> bytes:
         """Discard everything until the wire has been quiet for `quiet_s`."""
         discarded = bytes(self._link.buffer)
         self._link.buffer.clear()
-        return discarded + await self._link.transport.drain(quiet_s)
+        discarded += await self._link.transport.drain(quiet_s)
+        self._link.heard = self._link.heard or bool(discarded)
+        return discarded
 
     async def _fill(self, deadline: _Deadline) -> None:
         try:
             self._link.buffer.extend(await self._link.transport.read(deadline.remaining()))
+            self._link.heard = True
         except DeviceTimeout as error:
             self.received += bytes(self._link.buffer)
+            error.message = self.silence(deadline.timeout_s)
             if self._link.buffer:
                 error.message += f", only {len(self._link.buffer)} bytes of it"
             raise
@@ -114,6 +122,8 @@ class Link:
     """
 
     ATTEMPTS = 3
+    #: where nothing at all was ever heard there is nothing to get into step with, only a first command to be spoiled
+    ATTEMPTS_UNHEARD = 2
 
     def __init__(
         self,
@@ -128,6 +138,8 @@ class Link:
         self.name = name
         self.buffer = bytearray()
         self.dirty = True
+        #: whether anything has come since the wire was opened
+        self.heard = False
         self._synchronise = synchronise
         self._quiet_s = quiet_s
         self._speaks_when_spoken_to = speaks_when_spoken_to
@@ -143,6 +155,7 @@ class Link:
         """Open the wire and prove that the device answers in step; if it does not, the wire is closed again."""
         await self.transport.open()
         self._was_in_step = False
+        self.heard = False
         self.buffer.clear()
         self.dirty = True
         try:
@@ -189,12 +202,12 @@ class Link:
             stray += await self.transport.drain(quiet_s)
         return bool(stray.strip(b"\r\n"))
 
-    async def urgent(self, data: bytes) -> None:
+    async def urgent(self, data: bytes, operation: str = "stop") -> None:
         """Send without waiting for the transaction under way: only for what the device accepts in the middle of one."""
         try:
             await self.transport.write(data)
         except PicobridgeError as error:
-            error.annotate(device=self.name, operation="urgent", sent=data)
+            error.annotate(device=self.name, operation=operation, sent=data)
             raise
 
     def _annotate(self, error: PicobridgeError, operation: str, conversation: Conversation) -> None:
@@ -202,7 +215,9 @@ class Link:
 
     async def _resynchronise(self, operation: str) -> None:
         failure: PicobridgeError | None = None
-        for _ in range(self.ATTEMPTS):
+        for attempt in range(self.ATTEMPTS):
+            if attempt >= self.ATTEMPTS_UNHEARD and not self.heard:
+                break
             conversation = Conversation(self)
             await conversation.drain(self._quiet_s)
             try:
@@ -237,6 +252,7 @@ class _Deadline:
     """Real time, whatever clock the driver waits by: a dead simulator must time out too."""
 
     def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + timeout_s
 

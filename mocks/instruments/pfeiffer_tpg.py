@@ -43,6 +43,8 @@ class PfeifferTpgMock(Instrument):
         self.unit = unit
         self.status: dict[int, int] = {2: _NO_SENSOR}
         self.text: dict[int, str] = {}
+        #: mnemonics that are answered with NAK
+        self.refuses: frozenset[str] = frozenset()
         self._buffer = bytearray()
         self._data = ""
         self._error = ["0", "0", "0", "0"]
@@ -85,7 +87,7 @@ class PfeifferTpgMock(Instrument):
 
     def _obey(self, command: str) -> None:
         mnemonic, *parameters = command.split(",")
-        data = self._answer(mnemonic, parameters)
+        data = None if mnemonic in self.refuses else self._answer(mnemonic, parameters)
         if data is None:
             self._data = "".join(self._error)
             self.send(_NAK)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -93,7 +94,7 @@ class _Axis:
 class Picomotor8742Mock(Instrument):
     """`motors` are the types of the motors at the four axes (0 none, 2 tiny, 3 standard). `step_size_m` is the real
     step in the positive direction; negative steps are smaller by the fraction `slip`. `one_at_a_time` is the newer
-    hardware's way.
+    hardware's way. `lacks`: commands, such as QM, that this firmware does not know.
     """
 
     wire: ClassVar[str] = "usb"
@@ -117,6 +118,7 @@ class Picomotor8742Mock(Instrument):
         serial: str = "11511",
         address: int = 1,
         one_at_a_time: bool = True,
+        lacks: Collection[str] = (),
     ) -> None:
         super().__init__(world, name)
         self._step_size_m = step_size_m
@@ -124,6 +126,7 @@ class Picomotor8742Mock(Instrument):
         self._serial = serial
         self.address = address
         self._one_at_a_time = one_at_a_time
+        self._lacks = frozenset(lacks)
         self._connected = tuple(motor != 0 for motor in motors)
         self._saved = [(motor, 2000, 100_000) for motor in motors]
         self.reset()
@@ -161,7 +164,7 @@ class Picomotor8742Mock(Instrument):
         prefix = f"{address}>" if address else ""
         handler = getattr(self, f"_do_{command.replace('*', 'star_').lower()}", None)
         asks = value == "?"
-        if handler is None or (rest and not asks):
+        if handler is None or command in self._lacks or (rest and not asks):
             self.errors.append(6)
             return
         axis = int(axis_text) if axis_text else 0

@@ -64,6 +64,8 @@ class ZeissRemconMock(Instrument):
         self.short_of_x_mm = 0.0
         #: moves are accepted and nothing happens
         self.ignores_moves = False
+        #: ABO is accepted and the stage moves on
+        self.ignores_aborts = False
         pose = world.chamber.stage
         here = (pose.x_m * 1e3, pose.y_m * 1e3, pose.z_m * 1e3, pose.tilt_deg, pose.rotation_deg, m_mm)
         self._from: tuple[float, ...] = here
@@ -194,7 +196,8 @@ class ZeissRemconMock(Instrument):
         if verb == "PRB?":
             return "3.2E-11" if self.monitor_on else _CANNOT
         if verb == "ABO":
-            self._stop()
+            if not self.ignores_aborts:
+                self._stop()
             return ""
         if verb == "SCM":
             if arguments[0] not in ("0", "1"):

@@ -218,8 +218,9 @@ async def test_closing_stops_the_motion(wire: str) -> None:
 # --- the controller's own errors ------------------------------------------------------------------------------------
 
 
-async def test_an_axis_without_a_motor_is_refused(wire: str) -> None:
-    async with rig(wire, Picomotor8742Options(axes={"x": 1, "y": 2, "z": 4})) as arm:
+async def test_an_axis_without_a_motor_is_refused_where_one_is_required(wire: str) -> None:
+    options = Picomotor8742Options(axes={"x": 1, "y": 2, "z": 4}, require_motor=True)
+    async with rig(wire, options) as arm:
         with pytest.raises(Refused, match="axis z: the controller knows of no motor at its axis 4") as caught:
             await arm.device.move_to(z_m=1e-6)
         assert "motor check" in caught.value.hint
@@ -247,8 +248,8 @@ async def test_another_motion_is_the_controllers_error(wire: str) -> None:
 async def test_an_axis_that_stands_still_is_given_up(wire: str) -> None:
     class Stuck(Picomotor8742Mock):
         def _do_md(self, number: int, *_: object) -> str:
-            last = [line for line in self.record if line in ("1PA1000", "AB")][-1]
-            return "0" if number == 1 and last == "1PA1000" else "1"
+            last = [line for line in self.record if line in ("1PA1000", "AB")][-1:]
+            return "0" if number == 1 and last == ["1PA1000"] else "1"
 
         def _do_tp(self, number: int, *_: object) -> str:
             return "0"

@@ -67,9 +67,9 @@ async def test_no_fault_ever_gives_a_wrong_position(wire: str, fault: str) -> No
 
 @pytest.mark.parametrize(("wire", "fault"), [*(("usb", fault) for fault in FAULTS), ("tcp", "late"), ("tcp", "drop")])
 async def test_no_fault_repeats_a_move(wire: str, fault: str) -> None:
-    """The replies of a move are: motor type, count, error queue; error queue after the move; then those of polls."""
+    """The replies of a move are: six counts, error queue; error queue after the move; then those of polls."""
     async with rig(wire) as arm:
-        for nth in (1, 4):
+        for nth in (1, 8):
             arm.mock.record.clear()
             arm.served.faults.script([{"times": 1, **FAULTS[fault], "nth": nth}])
             try:
@@ -85,8 +85,8 @@ async def test_no_fault_repeats_a_move(wire: str, fault: str) -> None:
 
 async def test_a_move_that_got_lost_is_said_to_have_failed(wire: str) -> None:
     async with rig(wire) as arm:
-        requests_before_the_move = 4  # motor type, count, and the queue of errors; then the move
-        arm.served.faults.deaf(nth=requests_before_the_move, times=1)
+        requests_before_the_move = 7  # three counts, twice, and the queue of errors
+        arm.served.faults.deaf(nth=requests_before_the_move + 1, times=1)
         with pytest.raises(MoveFailed, match="ended at step 0, its target was 500"):
             await arm.device.move_to(x_m=15e-6)
         assert arm.commands("PA") == []
