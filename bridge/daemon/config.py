@@ -28,6 +28,7 @@ File names are relative to the file they stand in.
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -163,6 +164,7 @@ def _broker(top: Table, folder: Path) -> BrokerConfig:
             table.problem(key, "is for an mqtts:// broker")
     if key_file is not None and cert is None:
         table.problem("key", "is given without cert")
+    _check_certificates(table, ca, cert, key_file)
     return BrokerConfig(
         address=replace(
             address,
@@ -174,6 +176,22 @@ def _broker(top: Table, folder: Path) -> BrokerConfig:
             key=key_file,
         )
     )
+
+
+def _check_certificates(table: Table, ca: Path | None, cert: Path | None, key: Path | None) -> None:
+    """Load them as the connection will: a wrong file is told now, not when nobody looks."""
+    context = ssl.create_default_context()
+    if ca is not None:
+        try:
+            context.load_verify_locations(ca)
+        except ssl.SSLError as error:
+            table.problem("ca", f"is {ca.name!r}, which holds no certificate: {error}; accepted: PEM")
+    if cert is not None:
+        try:
+            context.load_cert_chain(cert, key, password="")  # an encrypted key must not ask for it on a terminal
+        except (ssl.SSLError, ValueError) as error:
+            accepted = "accepted: PEM, the key without a password"
+            table.problem("cert", f"is {cert.name!r}, which cannot be used with its key: {error}; {accepted}")
 
 
 def _device(devices: Table, name: str) -> DeviceConfig:

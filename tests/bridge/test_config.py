@@ -37,7 +37,7 @@ options = { routes = { feedthrough = [0], cell = [3] } }
 @pytest.fixture
 def write(tmp_path: Path) -> object:
     (tmp_path / "password").write_text("s3cret\n")
-    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "ca.pem").write_bytes(Path(__file__).with_name("ca.pem").read_bytes())
 
     def write(text: str) -> Path:
         path = tmp_path / "lab.toml"
@@ -74,7 +74,7 @@ def test_nothing_at_all_is_an_embedded_broker(write: object, monkeypatch: pytest
         ("[bridge]\nprefix = 'a/#'", "bridge.prefix is 'a/#'; accepted: levels such as"),
         ("[bridge]\nqueue_mb = 0", "bridge.queue_mb is 0; accepted: a whole number from 1 to 100000"),
         ("bridge = 3", "bridge is 3; accepted: a table [bridge]"),
-        ("[brocker]", "brocker is not known; accepted: bridge, broker, devices; did you mean 'broker'?"),
+        ("[brocker]", "brocker is not known; accepted: bridge, broker, devices, hil; did you mean 'broker'?"),
         ("[broker]\nurl = 'http://x'", "broker.url is no address of a broker: Accepted: mqtt://host"),
         ("[broker]\nurl = 'mqtt://x:y'", "broker.url is no address"),
         ("[broker]\nuser = 'x'", "broker.user is for a broker with a url"),
