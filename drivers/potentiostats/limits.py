@@ -19,7 +19,10 @@ _OVERLOAD = int(Flag.OVERLOAD)
 
 
 class LimitWatch:
-    """Feed it blocks in order; it says when the technique must end. NaN ends nothing: only numbers cross limits.
+    """Feed it blocks in order; it says when the technique must end.
+
+    Only numbers cross limits. A sample that is no number where a limit would have to judge it counts as an overload:
+    a few of them are a disturbance, more are a run that nobody watches.
 
     Charge is the trapezoid of the current over the samples' own times, carried from block to block. What flowed
     before the first sample counts as the first sample's current since time zero, if that sample is at most two
@@ -46,6 +49,8 @@ class LimitWatch:
             self._taper = technique.taper_current_a
         if isinstance(technique, Potentiostatic | CyclicVoltammetry):
             self._current_limit = technique.current_limit_a
+        self._judges_voltage = self._low is not None or self._high is not None
+        self._judges_current = not (self._charge_limit is self._taper is self._current_limit is None)
         self._nothing = isinstance(technique, Impedance)
         self._at_taper = 0
         self._overloaded = 0
@@ -70,7 +75,12 @@ class LimitWatch:
             if condition.any():
                 crossings.append((int(np.argmax(condition)), reason))
 
-        overload, self._overloaded = _in_a_row((flags & Flag.OVERLOAD) != 0, self._overloaded)
+        blind = (flags & Flag.OVERLOAD) != 0
+        if self._judges_voltage:
+            blind |= ~np.isfinite(voltage)
+        if self._judges_current:
+            blind |= ~np.isfinite(current)
+        overload, self._overloaded = _in_a_row(blind, self._overloaded)
         crossed(overload >= OVERLOAD_SAMPLES, EndReason.OVERLOAD)
         if self._high is not None:
             crossed(voltage >= self._high, EndReason.VOLTAGE_MAX)
@@ -92,7 +102,12 @@ class LimitWatch:
         """One sample on its own, as most instruments give them: with arrays it would take ten times as long, and the
         source is switched off only afterwards.
         """
-        self._overloaded = self._overloaded + 1 if flags & _OVERLOAD else 0
+        blind = (
+            bool(flags & _OVERLOAD)
+            or (self._judges_voltage and not math.isfinite(voltage_v))
+            or (self._judges_current and not math.isfinite(current_a))
+        )
+        self._overloaded = self._overloaded + 1 if blind else 0
         if self._taper is not None:
             self._at_taper = self._at_taper + 1 if abs(current_a) <= self._taper else 0
         if math.isfinite(current_a) and math.isfinite(time_s):

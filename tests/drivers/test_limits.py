@@ -49,7 +49,7 @@ def test_not_a_number_crosses_nothing() -> None:
         voltage_v=4.2, duration_s=10.0, current_limit_a=1e-9, taper_current_a=1e-12, charge_limit_c=1.0
     )
     assert LimitWatch(technique).check(samples(nan, nan)) is None
-    assert LimitWatch(charge()).check(samples([nan, nan, nan], nan)) is None
+    assert LimitWatch(charge()).check(samples([nan] * (OVERLOAD_SAMPLES - 1), nan)) is None
 
 
 def test_the_first_crossing_decides() -> None:

@@ -202,7 +202,7 @@ async def test_a_source_that_does_not_go_off_is_the_error_that_is_raised() -> No
 
 async def test_overloads_end_a_run_and_nan_crosses_nothing() -> None:
     over = [Reading(2.0 + n, 3.0, float("nan"), Flag.OVERLOAD) for n in range(OVERLOAD_SAMPLES)]
-    readings = iter([Reading(1.0, float("nan"), 1e-12, Flag.INVALID), *over])
+    readings = iter([Reading(0.5, float("nan"), 1e-12, Flag.INVALID), Reading(1.0, 3.0, 1e-12), *over])
 
     async def read_one() -> Reading | None:
         return next(readings)
@@ -211,7 +211,7 @@ async def test_overloads_end_a_run_and_nan_crosses_nothing() -> None:
     blocks = [b async for b in poll(LONG, read_one, switch_off=source.switch_off, stop=asyncio.Event())]
     whole = SampleBlock.concatenate(blocks)
     assert whole.end is EndReason.OVERLOAD
-    assert whole["flags"].tolist() == [Flag.INVALID, *[Flag.OVERLOAD] * OVERLOAD_SAMPLES]
+    assert whole["flags"].tolist() == [Flag.INVALID, Flag.NONE, *[Flag.OVERLOAD] * OVERLOAD_SAMPLES]
 
 
 def test_the_empty_block_of_a_run_that_never_began() -> None:
