@@ -21,7 +21,7 @@ hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _watch = Watch()
-_LEFT_OUT = pytest.StashKey[list[str]]()
+_LEFT_OUT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # libusb keeps some descriptors for as long as the process lives: have them now
     usb.backend.libusb1.get_backend()
     undo = watch_loops(_watch)
+    if config.pluginmanager.has_plugin("xdist"):
+        config.pluginmanager.register(AcrossWorkers())
 
     def clean_up() -> None:
         undo()
@@ -65,15 +67,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker(marker)]
         if not left_out:
             continue
-        if os.environ.get("CI") == "true":
+        if _in_ci():
             raise pytest.UsageError(f"{len(left_out)} tests need {marker}, and in CI none may be left out: {remedy}")
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-        config.stash.setdefault(_LEFT_OUT, []).append(f"{len(left_out)} tests need {marker}: {remedy}")
+        config.stash.setdefault(_LEFT_OUT, set()).add(f"{len(left_out)} tests need {marker}: {remedy}")
+
+
+class AcrossWorkers:
+    """Under pytest-xdist each worker process collects for itself, and only the first process has a terminal."""
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Before a worker is started: in CI it would only crash on what is missing."""
+        if _in_ci() and (missing := _missing()):
+            raise pytest.UsageError(f"in CI no test may be left out: {'; '.join(missing.values())}")
+
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        left_out = getattr(node, "workeroutput", {}).get("left_out", ())
+        node.config.stash.setdefault(_LEFT_OUT, set()).update(left_out)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = sorted(session.config.stash.get(_LEFT_OUT, ()))
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(_LEFT_OUT, []):
+    for line in sorted(config.stash.get(_LEFT_OUT, ())):
         terminalreporter.write_line(f"left out: {line}", yellow=True)
 
 
