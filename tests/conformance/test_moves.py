@@ -37,14 +37,14 @@ async def test_absolute_moves_end_at_rest_at_the_target(device: Any, bench: Benc
                 check_true(bench, reached)
             expected = {**as_dict(start), axis: target}
             check_position(bench, reached, expected)
-            check_position(bench, await settled(bench), expected)
+        check_position(bench, await settled(bench), as_dict(start))
 
 
 async def test_relative_moves_end_at_rest_at_the_target(device: Any, bench: Bench) -> None:
     start = await settled(bench)
     expected = as_dict(start)
     for axis, distance in bench.limits.moves.items():
-        for step in (distance / 2, distance / 2, -distance):
+        for step in (distance, -distance):
             expected[axis] += step
             reached = await device.move_by(**{axis: step})
             if bench.hooks is not None:
@@ -60,7 +60,7 @@ async def test_several_axes_in_one_call(device: Any, bench: Bench) -> None:
         target = {axis: target[axis] for axis in bench.limits.moves}
         reached = await device.move_to(**target)
         check_position(bench, reached, {**as_dict(start), **target})
-        check_position(bench, await settled(bench), target)
+    check_position(bench, await settled(bench), as_dict(start))
 
 
 async def test_a_move_to_where_it_is(device: Any, bench: Bench) -> None:

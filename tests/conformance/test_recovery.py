@@ -1,9 +1,14 @@
-"""Unplugged, replugged, rebooted: the loss is noticed at once and said once, and then everything works again."""
+"""Unplugged, replugged, rebooted: the loss is noticed at once and said once, and then everything works again.
+
+As with the faults of the wire, all that can happen to one driver is run side by side, each with an instrument of its
+own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -12,9 +17,7 @@ from drivers.errors import CellNotOff, DeviceLost, LinkError, PicobridgeError, R
 
 from .calls import ACT
 from .helpers import ask, check_declared, check_true, within
-from .rig import Bench, Hooks
-
-pytestmark = pytest.mark.conformance(hooks=True)
+from .rig import Bench, Hooks, Rig
 
 
 def hooks_of(bench: Bench) -> Hooks:
@@ -33,7 +36,7 @@ async def usable_again(bench: Bench) -> None:
     check_true(bench, await ask(bench))
 
 
-async def test_unplugged_at_rest(device: Any, bench: Bench) -> None:
+async def unplugged_at_rest(device: Any, bench: Bench) -> None:
     hooks = hooks_of(bench)
     identity = device.identity
     told: list[DeviceLost] = []
@@ -52,7 +55,7 @@ async def test_unplugged_at_rest(device: Any, bench: Bench) -> None:
     assert device.identity == identity
 
 
-async def test_unplugged_while_a_question_is_open(device: Any, bench: Bench) -> None:
+async def unplugged_while_a_question_is_open(device: Any, bench: Bench) -> None:
     hooks = hooks_of(bench)
     hooks.faults.late()
     question = asyncio.create_task(ask(bench))
@@ -66,7 +69,7 @@ async def test_unplugged_while_a_question_is_open(device: Any, bench: Bench) -> 
     await usable_again(bench)
 
 
-async def test_unplugged_while_acting(device: Any, bench: Bench) -> None:
+async def unplugged_while_acting(device: Any, bench: Bench) -> None:
     """In the middle of a move or a run; what was begun is not begun again, and connecting ends it."""
     hooks, act = hooks_of(bench), ACT[device.interface]
     act.check(bench, await act.do(bench))
@@ -92,7 +95,7 @@ async def test_unplugged_while_acting(device: Any, bench: Bench) -> None:
     await usable_again(bench)
 
 
-async def test_rebooted_with_lost_settings_at_rest(device: Any, bench: Bench) -> None:
+async def rebooted_with_lost_settings_at_rest(device: Any, bench: Bench) -> None:
     """The same wire, but the instrument has forgotten everything: no wrong answer, and after connecting all is well."""
     hooks = hooks_of(bench)
     hooks.power_cycle()
@@ -111,7 +114,7 @@ async def test_rebooted_with_lost_settings_at_rest(device: Any, bench: Bench) ->
     check_true(bench, await ask(bench))
 
 
-async def test_rebooted_while_unplugged(device: Any, bench: Bench) -> None:
+async def rebooted_while_unplugged(device: Any, bench: Bench) -> None:
     hooks = hooks_of(bench)
     await hooks.unplug()
     hooks.power_cycle()
@@ -121,8 +124,7 @@ async def test_rebooted_while_unplugged(device: Any, bench: Bench) -> None:
     check_true(bench, await ask(bench))
 
 
-@pytest.mark.conformance(interface="potentiostat", does="energy", hooks=True)
-async def test_rebooted_in_a_run(device: Any, bench: Bench) -> None:
+async def rebooted_in_a_run(device: Any, bench: Bench) -> None:
     """No sample of a dead instrument passes for a measured one, and the source is not switched on again."""
     hooks, act = hooks_of(bench), ACT["potentiostat"]
     hooks.faults.late(nth=12)
@@ -145,3 +147,32 @@ async def test_rebooted_in_a_run(device: Any, bench: Bench) -> None:
     assert hooks.is_safe()
     assert hooks.energised() - energised <= 1
     await usable_again(bench)
+
+
+MISHAPS = (
+    unplugged_at_rest,
+    unplugged_while_a_question_is_open,
+    unplugged_while_acting,
+    rebooted_with_lost_settings_at_rest,
+    rebooted_while_unplugged,
+)
+
+
+@pytest.mark.conformance(hooks=True)
+async def test_recovery(rig: Rig) -> None:
+    async def meet(mishap: Callable[[Any, Bench], Coroutine[Any, Any, None]]) -> None:
+        async with rig.session() as bench:
+            await bench.device.connect()
+            await mishap(bench.device, bench)
+            await bench.device.close()
+            assert hooks_of(bench).is_safe()
+
+    mishaps = [*MISHAPS, *([rebooted_in_a_run] if rig.interface == "potentiostat" else [])]
+    outcomes = await asyncio.gather(*map(meet, mishaps), return_exceptions=True)
+    wrong = []
+    for mishap, outcome in zip(mishaps, outcomes, strict=True):
+        if outcome is not None:
+            outcome.add_note(f"{rig.name}: {mishap.__name__}")
+            wrong.append(outcome)
+    if wrong:
+        raise BaseExceptionGroup(f"{rig.name}: {len(wrong)} mishaps", wrong)

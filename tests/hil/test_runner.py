@@ -60,6 +60,10 @@ async def hil(arguments: Sequence[str], answer: str = "") -> tuple[int, str]:
     return process.returncode, out.decode()
 
 
+def write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def rig_file(tmp_path: Path) -> Path:
     return tmp_path / "lab.toml"
@@ -68,10 +72,11 @@ def rig_file(tmp_path: Path) -> Path:
 @pytest.mark.timeout(120)
 async def test_instruments_of_other_processes(tmp_path: Path, rig_file: Path) -> None:
     async with AsyncExitStack() as stack:
-        names = ("modbus-relay", "pfeiffer-tpg", "newfocus-8742", "zeiss-remcon")
+        names = ("modbus-relay", "pfeiffer-tpg", "zeiss-remcon")
         servers = [stack.enter_async_context(served(name, "--speed", "20")) for name in names]
         addresses = dict(zip(names, [await server for server in servers], strict=True))
-        rig_file.write_text(
+        write(
+            rig_file,
             f"""
 [devices.relays]
 driver = "modbus-relay"
@@ -80,9 +85,6 @@ options = {{ routes = {{ feedthrough = [0], spare = [5] }} }}
 [devices.gauge]
 driver = "pfeiffer-tpg"
 address = "{addresses["pfeiffer-tpg"]}"
-[devices.tip]
-driver = "newfocus-8742"
-address = "{addresses["newfocus-8742"]}"
 [devices.stage]
 driver = "zeiss-remcon"
 address = "{addresses["zeiss-remcon"]}"
@@ -92,10 +94,7 @@ address = "serial:/dev/no-such-port"
 
 [hil.relays]
 routes = ["open", "spare"]
-[hil.tip]
-move_m = "3 um"
 """,
-            encoding="utf-8",
         )
         status, printed = await hil([str(rig_file), "--yes", "--report", str(tmp_path / "report")])
     report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
@@ -103,15 +102,12 @@ move_m = "3 um"
     assert failed == [], printed
     assert status == 1, "an instrument that was not there is not a pass"
     assert "selects the routes open, spare" in printed
-    assert "moves from where it is by at most x +3e-06 m, y +3e-06 m, and back" in printed
     assert "moves NOTHING" in printed
     found = {i["name"]: i for i in report["instruments"]}
     assert "DeviceLost" in found["absent"]["problem"]
-    assert found["tip"]["identity"]["serial"] == "11511"
     assert found["stage"]["identity"]["firmware"].startswith("V06")
-    assert all(found[name]["compared"] for name in ("relays", "gauge", "tip", "stage"))
+    assert all(found[name]["compared"] for name in ("relays", "gauge", "stage"))
     done = {(o["instrument"], o["test"]) for o in report["outcomes"]}
-    assert ("tip", "test_absolute_moves_end_at_rest_at_the_target") in done
     assert ("relays", "test_every_route_is_selected_and_read_back") in done
     assert not [test for name, test in done if name == "stage" and "move" in test and "identify" not in test]
     assert any(name == "stage" and "no limits for moves" in why for name, _, why in report["left_out"])
@@ -125,7 +121,7 @@ move_m = "3 um"
 async def test_a_potentiostat_of_another_process(tmp_path: Path, rig_file: Path) -> None:
     """At the pace of real time, with a cell that is not connected: what flows is bounded by the window."""
     async with served("tdstat", "--speed", "1", "--option", "shunt=[1.0,1.0,1.0]") as address:
-        rig_file.write_text(f'[devices.pstat]\ndriver = "tdstat"\naddress = "{address}"\n', encoding="utf-8")
+        write(rig_file, f'[devices.pstat]\ndriver = "tdstat"\naddress = "{address}"\n')
         status, printed = await hil([str(rig_file), "--yes", "--report", str(tmp_path / "report")])
     assert status == 0, printed
     assert "energises NOTHING" in printed
@@ -136,9 +132,7 @@ async def test_a_potentiostat_of_another_process(tmp_path: Path, rig_file: Path)
 
 @pytest.mark.parametrize("answer", ["no\n", "y\n", ""])
 async def test_without_a_yes_nothing_is_done(rig_file: Path, tmp_path: Path, answer: str) -> None:
-    rig_file.write_text(
-        '[devices.gauge]\ndriver = "pfeiffer-tpg"\naddress = "serial:/dev/no-such-port"\n', encoding="utf-8"
-    )
+    write(rig_file, '[devices.gauge]\ndriver = "pfeiffer-tpg"\naddress = "serial:/dev/no-such-port"\n')
     status, printed = await hil([str(rig_file), "--report", str(tmp_path / "report")], answer)
     assert status == 2
     assert "Nothing was done" in printed
