@@ -28,7 +28,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             procedure.name,
             help=procedure.summary,
             description=f"Run in the daemon: {procedure.summary}. Values take units, such as 10pA or 50uA/cm2. "
-            "Ctrl-C aborts the run and leaves the source off.",
+            "Ctrl-C aborts the run and leaves the source off. Exit status 1 if a test does not pass.",
         )
         add_broker_arguments(parser)
         for role, kind in procedure.roles.items():
@@ -80,7 +80,12 @@ async def run_experiment(args: argparse.Namespace) -> int:
         print_json({"run": run.id, **result})
     else:
         print_fields(result, indent="")
-    return 0
+    return 0 if _succeeded(result) else 1
+
+
+def _succeeded(result: Mapping[str, Any]) -> bool:
+    """So that `picobridge noise-test ... && picobridge cycle ...` does what it says."""
+    return result.get("verdict", "pass") in ("pass", "contact") and bool(result.get("completed", True))
 
 
 def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Field[Any]:

@@ -61,6 +61,8 @@ async def run_devices(args: argparse.Namespace) -> int:
         identity = info.get("identity") or {}
         who = " ".join(str(identity[key]) for key in ("make", "model", "serial") if identity.get(key))
         print(f"{name:20} {info['interface']:13} {info.get('connection', ''):13} {who}  ({info['driver']})")
+        if error := info.get("error"):
+            print(f"{'':20} {error['message']}" + (f" ({error['hint']})" if error.get("hint") else ""))
     return 0
 
 

@@ -332,11 +332,12 @@ class DeviceSupervisor:
             "connection": self.connection,
             "identity": to_plain(self.device.identity),
             "capabilities": to_plain(capabilities),
+            "error": None if self.error is None else self.error.to_dict(),
         }
 
     def _publish_info(self) -> None:
         info = {"device": self.name, **self.describe()}
-        del info["connection"]
+        del info["connection"], info["error"]  # of the moment: they are in the state
         self._uplink.retain(self._topics.info(self.name), dumps(info))
 
     def _publish_state(self) -> None:

@@ -58,6 +58,15 @@ async def test_a_noise_test_is_one_command(bench: BenchMaker, capsys: pytest.Cap
         assert abs(float(str(result["mean_a"])) - 1e-11) < 1e-12
 
 
+async def test_a_test_that_does_not_pass_is_exit_status_1(
+    bench: BenchMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with bench("pstat", "relays") as b:
+        words = ["--current", "1pA", "--route", "manipulator-ground", "--duration", "30s", "--settle", "5s"]
+        assert await run("noise-test", "--broker", b.url, "--json", *words) == 1
+        assert lines(capsys)[0]["verdict"] == "fail"
+
+
 async def test_a_cycle_is_one_command(bench: BenchMaker, capsys: pytest.CaptureFixture[str]) -> None:
     async with bench("pstat", "relays") as b:
         b.rig.world.tip.touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from bridge.procedures.cycle import Cycle
 from bridge.procedures.registry import find
 from drivers.errors import DeviceLost, InvalidValue, Refused, RunFailed
 from drivers.potentiostats.polling import Reading
-from drivers.samples import Flag
+from drivers.samples import Flag, SampleBlock
+from drivers.techniques import Technique
 from mocks.world import World
 from tests.near import near
 
@@ -111,6 +113,31 @@ async def test_two_cycles_with_the_cell_disconnected_in_every_rest() -> None:
     assert bench.smu.record[-1] == "off"
 
 
+async def test_in_a_rest_the_cell_is_off_even_if_the_driver_has_left_it_on() -> None:
+    bench = on_cell("good")
+    in_rest: list[bool] = []
+    begun: dict[str, float] = {}
+
+    def on_progress(step: str) -> None:
+        begun.setdefault(step, bench.smu.clock.monotonic())
+        if step == "rest":
+            in_rest.append(bench.smu.on)
+
+    bench.on_progress = on_progress
+    run = bench.smu.run
+
+    async def forgets(technique: Technique) -> AsyncGenerator[SampleBlock, None]:
+        async for block in run(technique):
+            yield block
+        bench.smu.on = True
+
+    bench.smu.run = forgets  # type: ignore[method-assign]
+    await cycle(bench, current="100 pA", interval="1 s", time_limit="5 s", rest="10 s")
+    assert in_rest
+    assert not any(in_rest)
+    assert begun["discharge"] - begun["rest"] == near(10.0, rel=1e-3)
+
+
 async def test_overshoot_is_computed_and_bounds_what_was_seen() -> None:
     bench = on_cell("fig8b")
     result = await cycle(bench, current_density="1.25 mA/cm2", interval="1 s", latency="0 s")
@@ -170,7 +197,7 @@ async def test_stop_ends_the_run_with_what_there_is() -> None:
 
 async def test_over_range_fails_the_run_and_hands_over_what_was_done() -> None:
     bench = on_cell()
-    bench.smu.change = lambda reading, index: reading._replace(flags=Flag.OVERLOAD) if index == 20 else reading
+    bench.smu.change = lambda reading, index: reading._replace(flags=Flag.OVERLOAD) if index >= 20 else reading
     with pytest.raises(RunFailed, match="charge 1: the instrument went over range") as failure:
         await cycle(bench, current="100 pA", interval="1 s")
     assert failure.value.detail["partial"]["charge_ah"] > 0
