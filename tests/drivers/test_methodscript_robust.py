@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.errors import CellNotOff, DeviceError, DeviceTimeout, LinkError, ProtocolError, RunFailed
+from drivers.errors import CellNotOff, DeviceError, DeviceTimeout, LinkError, ProtocolError, RunFailed, WrongDevice
 from drivers.potentiostats.methodscript import run
 from drivers.potentiostats.methodscript.assembly import places_of
 from drivers.potentiostats.methodscript.models import MODELS
@@ -95,6 +95,20 @@ async def test_a_silent_port_is_told_about_the_baud_rate() -> None:
         with pytest.raises(LinkError) as caught:
             await b.driver.connect()
         assert "921600" in caught.value.hint
+
+
+async def test_another_device_gets_no_script_and_the_error_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(connect=False, options={"model": "nexus1"}) as b:
+        with pytest.raises(WrongDevice) as caught:
+            await b.driver.connect()
+        assert (caught.value.device, caught.value.operation, caught.value.sent) == ("pstat", "identify", b"t\n")
+        assert b.mock.taken == ["Z", "t"]
+    monkeypatch.setattr(MethodScriptMock, "_answer", lambda self, command, line: self._reply("Hello"))
+    async with bench(connect=False) as b:
+        with pytest.raises(LinkError) as stranger:
+            await b.driver.connect()
+        assert "baud rate are right" in stranger.value.hint
+        assert set(b.mock.taken) == {"Z", "t"}
 
 
 # --- devices that lack commands -------------------------------------------------------------------------------------

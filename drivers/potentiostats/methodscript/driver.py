@@ -108,7 +108,11 @@ class MethodScript(Potentiostat):
         try:
             await self._link.open()
             assert self._protocol.identified is not None
-            self._model = self._model_of(self._protocol.identified)
+            try:
+                self._model = self._model_of(self._protocol.identified)
+            except (WrongDevice, DeviceError) as error:
+                error.annotate(device=self.name, operation="identify", sent=b"t\n")
+                raise
             await self.cell_off()
             identity = await self._identify()
             await self._again_if_lost(self._ask_capabilities)

@@ -224,10 +224,10 @@ class Protocol:
 
 def hint_for_lost_reply(error: PicobridgeError) -> None:
     """Of a device that has answered already: what it said cannot be a matter of address or baud rate."""
-    if isinstance(error, DeviceTimeout | OutOfSync) and error.hint == error.default_hint:
+    if isinstance(error, OutOfSync) or (isinstance(error, DeviceTimeout) and error.hint == error.default_hint):
         error.hint = (
-            "The instrument answered before, so address and baud rate are right: a reply was lost or it has stopped."
-            " Try again; if it stays, check the cable or power-cycle it."
+            "The instrument answered before, so address and baud rate are right: a reply was lost or damaged, or it has"
+            " stopped. Try again; if it stays, check the cable, power-cycle it, see that it is the right instrument."
         )
 
 
