@@ -86,6 +86,7 @@ class Potentiostat(Device):
         """Disconnect the cell and verify it; a run under way ends. Raises `CellNotOff` if it cannot be proven."""
 
     async def make_safe(self) -> None:
+        await self.stop()
         await self.cell_off()
 
     async def collect(self, technique: Technique) -> SampleBlock:

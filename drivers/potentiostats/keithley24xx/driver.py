@@ -188,6 +188,9 @@ class Keithley24xx(Potentiostat):
     async def stop(self) -> None:
         await self.cell_off()
 
+    async def make_safe(self) -> None:
+        await self.cell_off()
+
     async def cell_off(self) -> None:
         self._stop.set()
         await self._disconnect_cell()

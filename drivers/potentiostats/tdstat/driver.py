@@ -179,6 +179,9 @@ class Tdstat(Potentiostat):
     async def stop(self) -> None:
         await self.cell_off()
 
+    async def make_safe(self) -> None:
+        await self.cell_off()
+
     async def cell_off(self) -> None:
         if self._stop is not None:
             self._stop.set()
