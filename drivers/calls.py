@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import types
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 from .errors import InvalidValue
 from .interfaces import Device, Feedthrough, Gauge, Manipulator, Potentiostat, Stage
+from .plain import to_plain
 from .quantities import quantity
 from .samples import SampleBlock
 
@@ -98,32 +95,52 @@ def parameters(interface: str, method: str) -> tuple[Parameter, ...]:
         raise InvalidValue(f"a {interface} has no method {method!r}; accepted: {', '.join(known)}")
     function = getattr(INTERFACES[interface], method)
     hints = get_type_hints(function)
-    found = []
-    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
-        short, unit = split_unit(name)
-        kinds = [kind for kind in _alternatives(hints[name]) if kind is not type(None)]
-        optional = len(kinds) < len(_alternatives(hints[name]))
-        found.append(Parameter(name, short, unit, kinds[0], parameter.default is inspect.Parameter.empty, optional))
-    return tuple(found)
+    signature = list(inspect.signature(function).parameters.items())[1:]
+    return tuple(
+        _parameter(name, hints[name], required=parameter.default is inspect.Parameter.empty)
+        for name, parameter in signature
+    )
+
+
+def fields(cls: type) -> tuple[Parameter, ...]:
+    """The fields of a dataclass whose names carry their units, such as a technique."""
+    hints = get_type_hints(cls)
+    return tuple(
+        _parameter(f.name, hints[f.name], required=f.default is dataclasses.MISSING) for f in dataclasses.fields(cls)
+    )
+
+
+def _parameter(name: str, hint: Any, *, required: bool) -> Parameter:
+    short, unit = split_unit(name)
+    alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [kind for kind in alternatives if kind is not type(None)]
+    return Parameter(name, short, unit, kinds[0], required, len(kinds) < len(alternatives))
 
 
 def arguments(interface: str, method: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments for a method out of text or numbers. Raises `InvalidValue` naming the parameter."""
-    by_name = {p.name: p for p in parameters(interface, method)} | {p.short: p for p in parameters(interface, method)}
+    return assigned(method, parameters(interface, method), values)
+
+
+def assigned(what: str, wanted: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The `wanted` parameters of `what` out of text or numbers, by their names with or without the unit.
+
+    Raises `InvalidValue` for a name that is not wanted, given twice or missing, and for a value that does not fit.
+    """
+    by_name = {p.name: p for p in wanted} | {p.short: p for p in wanted}
     converted: dict[str, Any] = {}
     for name, value in values.items():
         parameter = by_name.get(name)
         if parameter is None:
-            accepted = ", ".join(p.short for p in parameters(interface, method)) or "none"
-            raise InvalidValue(f"{method} has no parameter {name!r}; accepted: {accepted}")
-        if parameter.name in converted:
-            raise InvalidValue(f"{method}: {parameter.short} is given twice")
-        converted[parameter.name] = _convert(parameter, value)
-    for parameter in parameters(interface, method):
-        if parameter.required and parameter.name not in converted:
             raise InvalidValue(
-                f"{method} needs {parameter.short}" + (f" in {parameter.unit}" if parameter.unit else "")
+                f"{what} has no parameter {name!r}; accepted: {', '.join(p.short for p in wanted) or 'none'}"
             )
+        if parameter.name in converted:
+            raise InvalidValue(f"{what}: {parameter.short} is given twice")
+        converted[parameter.name] = _convert(parameter, value)
+    for parameter in wanted:
+        if parameter.required and parameter.name not in converted:
+            raise InvalidValue(f"{what} needs {parameter.short}" + (f" in {parameter.unit}" if parameter.unit else ""))
     return converted
 
 
@@ -134,23 +151,20 @@ async def call(device: Device, method: str, values: Mapping[str, Any]) -> Any:
 
 
 def to_json(value: Any, *, method: str = "") -> dict[str, Any]:
-    """A method's result as a JSON object. NaN becomes null; a block becomes `columns` of lists."""
+    """A method's result as a JSON object, by `to_plain`; a block becomes `columns` of lists."""
     if isinstance(value, SampleBlock):
-        columns = {column.name: _jsonable(value[column.name]) for column in value.columns}
         return {
-            "columns": columns,
+            "columns": {column.name: to_plain(value[column.name]) for column in value.columns},
             "units": {column.name: column.unit for column in value.columns},
             "samples": len(value),
             "start_time_ns": value.start_time_ns,
             "end": value.end,
-            "attributes": _jsonable(value.attributes),
+            "attributes": to_plain(value.attributes),
         }
     if value is None:
         return {"done": True}
-    if isinstance(value, Enum | str | int | float):
-        return {_RESULT_NAMES.get(method, method): _jsonable(value)}
-    plain: dict[str, Any] = _jsonable(value)
-    return plain
+    plain = to_plain(value)
+    return plain if isinstance(plain, dict) else {_RESULT_NAMES.get(method, method): plain}
 
 
 def _convert(parameter: Parameter, value: Any) -> Any:
@@ -165,26 +179,4 @@ def _convert(parameter: Parameter, value: Any) -> Any:
         return int(number)
     if not isinstance(value, parameter.kind):
         raise InvalidValue(f"{parameter.short} is {value!r}; {parameter.kind.__name__} is accepted")
-    return value
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_jsonable(item) for item in value.tolist()]
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(_jsonable(item) for item in value)
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
     return value

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+from drivers.plain import to_plain
 
 from .noise import NoiseResult
 
 #: More averages than this stay out of the JSON: a result travels in one MQTT message.
 _MAX_SERIES = 1000
-
-
-def jsonable(value: Any) -> Any:
-    """Plain JSON values: NaN and infinities, which JSON has not, become None; arrays and tuples become lists."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return value
 
 
 def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
@@ -84,5 +72,5 @@ def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
         "evaluated_s": result.evaluated_s,
         "averages": {"time_s": series.time_s, "current_a": series.current_a} if short else None,
     }
-    plain: dict[str, Any] = jsonable(fields)
+    plain: dict[str, Any] = to_plain(fields)
     return plain

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from bridge.procedures.context import Context
-from drivers.calls import split_unit
+from drivers.calls import assigned, fields, split_unit
 from drivers.errors import InvalidValue
 from drivers.interfaces import Potentiostat
-from drivers.quantities import quantity
 from drivers.techniques import (
     CyclicVoltammetry,
     Galvanostatic,
@@ -39,34 +37,18 @@ def parse(values: Mapping[str, Any]) -> Technique:
     cls = TECHNIQUES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise InvalidValue(f"technique is {name!r}; accepted: {', '.join(TECHNIQUES)}")
-    hints = get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    names = {split_unit(field)[0]: field for field in fields} | {field: field for field in fields}
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key == "technique":
-            continue
-        field = names.get(key)
-        if field is None:
-            raise InvalidValue(f"{name} has no parameter {key!r}; accepted: {', '.join(fields)}")
-        if field in arguments:
-            raise InvalidValue(f"{name}: {field} is given twice")
-        arguments[field] = _convert(field, value, hints[field])
-    missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in arguments]
-    if missing:
-        raise InvalidValue(f"{name} needs {', '.join(missing)}")
-    return cls(**arguments)
+    return cls(**assigned(cls.name, fields(cls), {key: value for key, value in values.items() if key != "technique"}))
 
 
 def parameters() -> list[dict[str, Any]]:
     """For the list of procedures: each field once, with the techniques that have it."""
     users: dict[str, list[str]] = {}
-    fields: dict[str, dataclasses.Field[Any]] = {}
+    known: dict[str, dataclasses.Field[Any]] = {}
     for name, cls in TECHNIQUES.items():
         for field in dataclasses.fields(cls):
             needed = " (required)" if field.default is dataclasses.MISSING else ""
             users.setdefault(field.name, []).append(name + needed)
-            fields.setdefault(field.name, field)
+            known.setdefault(field.name, field)
     choice = {
         "name": "technique",
         "help": f"one of {', '.join(TECHNIQUES)}",
@@ -84,7 +66,7 @@ def parameters() -> list[dict[str, Any]]:
                 "required": False,
                 "default": None if field.default is dataclasses.MISSING else field.default,
             }
-            for name, field in fields.items()
+            for name, field in known.items()
         ),
     ]
 
@@ -104,15 +86,3 @@ async def run(context: Context, technique: Technique) -> dict[str, Any]:
                 time_s = float(block["time_s"][-1])
                 context.progress(technique.name, min(1.0, time_s / duration_s), time_s=time_s)
     return {"technique": technique.name, "end": end, "samples": count}
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if value is None and type(None) in kinds:
-        return None
-    number = quantity(value, split_unit(name)[1] or "1", field=name)
-    if int not in kinds:
-        return number
-    if number != int(number):
-        raise InvalidValue(f"{name} is {value!r}; a whole number is accepted")
-    return int(number)

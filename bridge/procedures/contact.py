@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from bridge.analysis.formatting import si
-from bridge.analysis.plain import jsonable
 from drivers.errors import InvalidValue, Refused, RunFailed
 from drivers.interfaces import Manipulator, ManipulatorPosition, Options, Potentiostat, option
+from drivers.plain import to_plain
 from drivers.samples import Array, SampleBlock
 from drivers.techniques import OpenCircuit
 from drivers.uninterrupted import to_the_end
@@ -270,5 +270,5 @@ class _Approach:
             "instrument": instrument(self.potentiostat),
             "manipulator": self.manipulator.name,
         }
-        plain: dict[str, Any] = jsonable(fields)
+        plain: dict[str, Any] = to_plain(fields)
         return plain

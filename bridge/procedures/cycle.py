@@ -6,9 +6,9 @@ from typing import Any
 
 from bridge.analysis.capacity import ah
 from bridge.analysis.formatting import si
-from bridge.analysis.plain import jsonable
 from drivers.errors import RunFailed
 from drivers.interfaces import Potentiostat
+from drivers.plain import to_plain
 from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic
 
@@ -149,7 +149,7 @@ class _Cycling:
             "sign": "positive current charges",
             "notes": list(self._notes),
         }
-        plain: dict[str, Any] = jsonable(fields)
+        plain: dict[str, Any] = to_plain(fields)
         return plain
 
     def _cycle(self, number: int) -> dict[str, Any]:
