@@ -84,17 +84,17 @@ def test_time_that_goes_back_is_an_error() -> None:
 
 def test_crossing_is_interpolated_and_raw() -> None:
     time, voltage = np.array([0.0, 1.0, 2.0]), np.array([4.0, 4.15, 4.25])
-    crossing = find_crossing(time, voltage, 4.2, rising=True)
+    crossing = find_crossing(time, voltage, 4.17, rising=True)
     assert crossing is not None
     assert crossing.raw_s == 2.0
-    assert crossing.time_s == near(1.5)
+    assert crossing.time_s == near(1.2)
     assert find_crossing(time, voltage, 4.3, rising=True) is None
 
 
 def test_crossing_downward_over_a_reading_without_a_number() -> None:
-    crossing = find_crossing(np.arange(4.0), np.array([2.4, math.nan, 2.2, 1.8]), 2.0, rising=False)
+    crossing = find_crossing(np.arange(4.0), np.array([2.4, math.nan, 2.3, 1.9]), 2.0, rising=False)
     assert crossing is not None
-    assert crossing.time_s == near(2.5)
+    assert crossing.time_s == near(2.75)
 
 
 def test_a_limit_already_crossed_at_the_start_has_nothing_to_interpolate() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bridge.analysis.averaging import averages
 from bridge.analysis.noise import Criterion, NoiseResult, NoiseSpec, Verdict, assess_noise
 from bridge.analysis.plain import noise_to_dict
 from bridge.analysis.spectrum import integrator_suppression_db
@@ -277,3 +278,11 @@ def test_values_that_make_no_test_are_refused(field: str) -> None:
     values: dict[str, Any] = {"current_a": PA, "tolerance_a": 0.1 * PA} | {field: 0.0}
     with pytest.raises(InvalidValue, match=field):
         NoiseSpec(**values)
+
+
+def test_a_sample_at_the_edge_of_an_average_belongs_to_the_next_whatever_its_last_bit_says() -> None:
+    time = np.cumsum(np.full(40, 0.1))  # its eleventh is less than a second after its first
+    assert time[10] - time[0] < 1.0
+    found = averages(time, np.repeat([1e-12, 2e-12, 3e-12, 4e-12], 10), 0.0, 1.0)
+    assert found.current_a.tolist() == near([1e-12, 2e-12, 3e-12, 4e-12])
+    assert found.samples == 10

@@ -71,6 +71,22 @@ def test_newey_west_is_wider_for_correlated_noise() -> None:
     assert st.drift(time, correlated).half_width_per_s > 1.5 * scale * st.drift(time, white).half_width_per_s
 
 
+def test_drift_interval_is_newey_and_wests() -> None:
+    """Against the textbook's double sum over all pairs, with Bartlett's weights up to lag 3."""
+    n, lags = 40, 3
+    time = np.arange(float(n))
+    values = np.random.default_rng(6).normal(size=n) + 0.01 * time
+    x = time - time.mean()
+    slope = np.polyfit(time, values, 1)[0]
+    score = x * (values - values.mean() - slope * x)
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    weights = np.clip(1 - apart / (lags + 1), 0, None)
+    error = math.sqrt(score @ weights @ score * n / (n - 2)) / (x @ x)
+    found = st.drift(time, values)
+    assert found.slope_per_s == near(slope, rel=1e-9)
+    assert found.half_width_per_s == near(1.6859545 * error, rel=1e-6)  # Student's t, 95 %, 38 degrees of freedom
+
+
 def test_allan_of_white_noise_falls_as_the_root_of_tau() -> None:
     white = np.random.default_rng(5).normal(1.0, 0.1, 100_000)
     allan = st.allan_deviation(white, 1.0)

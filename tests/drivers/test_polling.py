@@ -10,9 +10,10 @@ import pytest
 
 from drivers.errors import CellNotOff, DeviceTimeout, RunFailed
 from drivers.potentiostats.limits import OVERLOAD_SAMPLES
-from drivers.potentiostats.polling import BLOCK_MAX, Reading, empty_block, poll, to_the_end
+from drivers.potentiostats.polling import BLOCK_MAX, Reading, empty_block, poll
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.techniques import Galvanostatic, Potentiostatic
+from drivers.uninterrupted import to_the_end
 
 LONG = Galvanostatic(current_a=1e-12, duration_s=1e6, voltage_max_v=4.2)
 

@@ -20,11 +20,12 @@ from drivers.interfaces import (
     Potentiostat,
     PotentiostatCapabilities,
 )
-from drivers.potentiostats.polling import Reading, poll, to_the_end
+from drivers.potentiostats.polling import Reading, poll
 from drivers.samples import Flag, SampleBlock
 from drivers.techniques import Galvanostatic, OpenCircuit, Technique
 from drivers.transports import Transport
 from drivers.transports.address import Address
+from drivers.uninterrupted import to_the_end
 from mocks.world import CurrentDrive, OpenDrive, World
 
 NS = 1_000_000_000
