@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import DeviceLost, InvalidValue
+from ..errors import DeviceLost, InvalidValue, LinkError, MoveFailed
 from ..transports import Transport, open_transport
 from ..uninterrupted import to_the_end
 
@@ -101,8 +101,13 @@ class Device(ABC):
         await self.connect()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Close. That the same trouble is met again in closing does not hide the error that tells what it struck."""
+        try:
+            await self.close()
+        except (LinkError, MoveFailed):
+            if not isinstance(error, LinkError | MoveFailed):
+                raise
 
     def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
         """Call `callback` once when the wire is noticed to be gone although nobody was reading."""

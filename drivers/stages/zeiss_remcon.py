@@ -374,13 +374,12 @@ class ZeissRemcon(Stage):
     async def _synchronise(self, conversation: Conversation) -> None:
         """Two questions whose answers differ in form, so that a late answer to one cannot pass for the other's."""
         try:
-            version = await self._version(conversation)
+            require_smartsem(await self._version(conversation))
         except DeviceError as refusal:
             if refusal.detail.get("code") not in MISSING_VERB:
                 raise
             await prove_stage(conversation, self._line_end, refusal)
             return
-        require_smartsem(version)
         with contextlib.suppress(DeviceError):
             Reading.parse(await ask(conversation, "C95?", self._line_end))
 

@@ -260,6 +260,38 @@ async def test_a_stage_lost_in_a_move_may_still_be_moving() -> None:
         assert "joystick" in caught.value.hint
 
 
+async def test_closing_does_not_hide_what_was_lost() -> None:
+    world = World()
+    mock = ZeissRemconMock(world)
+    async with serve(mock) as served:
+
+        async def lose_it() -> None:
+            async with ZeissRemcon(served.address, name="stage", clock=world.host_clock("stage")) as stage:
+                task = asyncio.create_task(stage.move_to(x_m=0.050))
+                await under_way(mock)
+                await served.unplug()
+                await task
+
+        with pytest.raises(DeviceLost, match="in the middle of a move") as caught:
+            await lose_it()
+        assert caught.value.operation == "move_to"
+
+
+async def test_closing_tells_of_a_motion_that_nothing_else_told_of() -> None:
+    world = World()
+    mock = ZeissRemconMock(world, speed_mm_per_s=0.01)
+    async with serve(mock) as served:
+
+        async def go_wrong() -> None:
+            async with ZeissRemcon(served.address, name="stage", clock=world.host_clock("stage")):
+                mock.ignores_aborts = True
+                mock.push(0, 100.0)
+                raise InvalidValue("something else")
+
+        with pytest.raises(MoveFailed, match="did not come to rest"):
+            await go_wrong()
+
+
 # --- hints of the others ----------------------------------------------------------------------------------------------
 
 
