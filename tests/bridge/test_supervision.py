@@ -12,7 +12,15 @@ import pytest
 from bridge.daemon import supervisor
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from drivers.errors import CellNotOff, ConfigurationError, DeviceLost, DeviceTimeout, Unsupported, WrongDevice
+from drivers.errors import (
+    CellNotOff,
+    ConfigurationError,
+    DeviceLost,
+    DeviceTimeout,
+    PicobridgeError,
+    Unsupported,
+    WrongDevice,
+)
 
 from .conftest import RigMaker, eventually
 from .fakes import ramp
@@ -94,16 +102,20 @@ async def test_another_serial_number_is_refused(rig: RigMaker) -> None:
 
 async def test_silence_is_tolerated_a_little(rig: RigMaker) -> None:
     async with rig(devices=("relay",)) as r:
-        relay, silent = r.device("relay"), 0
+        relay, watched, log = r.device("relay"), r.daemon.devices["relay"], []
+        lost = watched.lost
 
         async def route() -> str:
-            nonlocal silent
-            silent += 1
+            log.append("silence")
             raise DeviceTimeout("no answer within 1 s")
 
-        relay.route = route
+        def noticed(error: PicobridgeError) -> None:
+            log.append("lost")
+            lost(error)
+
+        relay.route, watched.lost = route, noticed
         await r.listener.json(f"{r.prefix}/devices/relay/state", lambda s: s["connection"] == "lost")
-        assert silent == supervisor.POLL_FAILURES
+        assert log[: supervisor.POLL_FAILURES + 1] == ["silence"] * supervisor.POLL_FAILURES + ["lost"]
 
 
 async def test_a_safe_state_that_is_not_reached_is_said(rig: RigMaker) -> None:
