@@ -63,8 +63,7 @@ _QUIET_S = 0.2
 #: for how long after a command the moving flag cannot be trusted
 _START_S = 1.0
 _STOP_S = 10.0
-#: the same for a stage that has outlasted an ABO already
-_STOP_AGAIN_S = 0.5
+_STOP_AGAIN_S = 0.5  # for a stage that has outlasted an ABO already
 _ATTEMPTS = 3
 _MAY_BE_MOVING = "The stage may still be moving: look into the chamber, and stop it in SmartSEM or at its joystick."
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from drivers.gauges import PfeifferTpg
 from drivers.interfaces import StagePosition
 from drivers.manipulators import Picomotor8742Options, newfocus_protocol
 from drivers.stages import ZeissRemcon, ZeissRemconOptions, remcon_protocol, zeiss_remcon
-from drivers.transports import Conversation, Link, open_transport
+from drivers.transports import Conversation, Link, lines, open_transport
 from drivers.transports.lines import read_line
 from mocks.instrument import Instrument
 from mocks.instruments.modbus_relay import ModbusRelayMock
@@ -169,42 +170,53 @@ async def test_a_picomotor_lost_before_a_move_is_not_said_to_move() -> None:
 
 
 class Dribble(Conversation):
-    """Gives a line byte by byte and notes how long it would have been waited for each."""
+    """Gives a line byte by byte, `gap_s` apart on a clock of its own, and notes how long each would be waited for."""
 
     def __init__(self, link: Link, line: bytes, gap_s: float) -> None:
         super().__init__(link)
         self._line = list(line)
         self._gap_s = gap_s
+        self._now_s = 0.0
         self.waits: list[float] = []
+
+    def time(self) -> float:
+        return self._now_s
 
     async def read_some(self, timeout_s: float) -> bytes:
         self.waits.append(timeout_s)
         if not self._line:
             raise DeviceTimeout("no answer from nowhere within 0.00937 s")
-        await asyncio.sleep(self._gap_s)
+        self._now_s += self._gap_s
         return bytes([self._line.pop(0)])
+
+
+@pytest.fixture
+def dribble(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, float], Dribble]:
+    def of(line: bytes, gap_s: float) -> Dribble:
+        sender = Dribble(Link(open_transport("tcp:127.0.0.1:9"), _nothing, name="slow"), line, gap_s)
+        monkeypatch.setattr(lines, "asyncio", SimpleNamespace(get_running_loop=lambda: sender))
+        return sender
+
+    return of
 
 
 async def _nothing(_: Conversation) -> None:
     pass
 
 
-async def test_a_slow_sender_is_waited_for_byte_by_byte() -> None:
-    link = Link(open_transport("tcp:127.0.0.1:9"), _nothing, name="slow")
-    slow = Dribble(link, b">" + b"1" * 60 + b"\r\n", gap_s=0.01)
+async def test_a_slow_sender_is_waited_for_byte_by_byte(dribble: Callable[[bytes, float], Dribble]) -> None:
+    slow = dribble(b">" + b"1" * 60 + b"\r\n", 0.3)
     assert await read_line(slow, 5.0, gap_s=0.4) == b">" + b"1" * 60
-    assert slow.waits[0] == near(5.0, 0.1)
-    assert min(slow.waits[1:]) > 0.2, "more than 0.6 s in all, but never long between two bytes"
+    assert slow.waits == near([5.0] + [0.4] * 61), "18 s in all, but never long between two bytes"
 
 
-async def test_a_line_is_not_waited_for_without_end() -> None:
-    link = Link(open_transport("tcp:127.0.0.1:9"), _nothing, name="slow")
-    slow = Dribble(link, b">123", gap_s=0.03)
-    with pytest.raises(DeviceTimeout, match=r"^only b'>123' of a line came, and no end of it within 0.4 s$"):
-        await read_line(slow, 5.0, gap_s=0.4, rest_s=0.05)
-    assert slow.waits[-1] == 0.0
-    with pytest.raises(DeviceTimeout, match=r"no answer from tcp:127.0.0.1:9 within 5 s"):
-        await read_line(Dribble(link, b"\r\n", gap_s=0.03), 5.0)
+async def test_a_line_is_not_waited_for_without_end(dribble: Callable[[bytes, float], Dribble]) -> None:
+    slow = dribble(b">123", 0.3)
+    with pytest.raises(DeviceTimeout, match=r"^only b'>123' of a line came, and no end of it within 0\.4 s$"):
+        await read_line(slow, 5.0, gap_s=0.4, rest_s=0.8)
+    assert slow.waits == near([5.0, 0.4, 0.4, 0.2, 0.0], abs=1e-9)
+    with pytest.raises(DeviceTimeout, match=r"no answer from tcp:127\.0\.0\.1:9 within 5 s"):
+        await read_line(dribble(b"\r\n", 0.3), 5.0)
 
 
 @pytest.mark.parametrize("explains", [True, False])
