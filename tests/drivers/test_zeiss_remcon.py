@@ -172,7 +172,7 @@ async def test_any_spelling_of_smartsem_and_none() -> None:
     with pytest.raises(WrongDevice, match="'Scope 3000'"):
         async with rig(version="Scope 3000"):
             pass
-    with pytest.raises(WrongDevice, match="rejected 'VER\\?'|refused 'VER\\?'"):
+    with pytest.raises(WrongDevice, match=r"rejected 'VER\?'|refused 'VER\?'"):
         async with rig(lacks=["VER?", "C95?"]):
             pass
 
