@@ -22,9 +22,15 @@ from .stream_driver import StreamOptions, StreamPotentiostat
 BRIDGE = "bench"
 
 
-def run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str = "aiomqtt") -> None:
+def run(
+    pipe: Connection,
+    url: str,
+    devices: Mapping[str, DeviceConfig],
+    session: str = "aiomqtt",
+    queue_bytes: int = 64_000_000,
+) -> None:
     """Sends which devices are connected, then works until the pipe says anything."""
-    asyncio.run(_run(pipe, url, devices, session))
+    asyncio.run(_run(pipe, url, devices, session, queue_bytes))
 
 
 def _make(config: DeviceConfig, clock: Clock) -> Device:
@@ -33,13 +39,14 @@ def _make(config: DeviceConfig, clock: Clock) -> Device:
     return StreamPotentiostat(config.address, StreamOptions(**config.options), name=config.name, clock=clock)
 
 
-async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str) -> None:
+async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str, queue_bytes: int) -> None:
     with tempfile.TemporaryDirectory(prefix="picobridge-bench-") as state:
         config = Config(
             bridge=BRIDGE,
             state_dir=Path(state),
             broker=BrokerConfig(address=BrokerAddress.parse(url)),
             devices=devices,
+            queue_bytes=queue_bytes,
         )
         async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
             pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})

@@ -152,7 +152,9 @@ class GmqttSession:
 
     def _connected(self, client: Any, flags: int, code: int, properties: dict[str, list[Any]]) -> None:
         self.max_packet = properties.get("maximum_packet_size", [None])[0]
-        self.receive_maximum = properties.get("receive_maximum", [None])[0]
+        if "receive_maximum" in properties:
+            # gmqtt has one number fewer than that for messages, and takes those of subscriptions from the same ones
+            self.receive_maximum = max(1, properties["receive_maximum"][0] - 2)
 
     def _received(self, client: Any, topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> None:
         self._on_message(
