@@ -91,10 +91,11 @@ class MockHooks:
         self.world = world
         self.served = served
         self.replies = 0
+        self.requests: list[tuple[int, int]] = []
         self._interface = interface
         self._energised = 0
         self.samples_are_proven = True
-        self._count_replies()
+        self._watch_wire()
         self._watch_world()
 
     @property
@@ -139,16 +140,21 @@ class MockHooks:
     async def replug(self) -> None:
         await self.served.replug()
 
-    def _count_replies(self) -> None:
+    def _watch_wire(self) -> None:
         faults = self.served.faults
-        outgoing = faults.outgoing
+        outgoing, incoming = faults.outgoing, faults.incoming
 
         def counting(reply: bytes) -> list[bytes]:
             self.replies += 1
             self.samples_are_proven &= reply.isascii()
             return outgoing(reply)
 
+        def noting(request: bytes) -> list[bytes]:
+            self.requests.append((self.replies, len(self.record)))
+            return incoming(request)
+
         faults.outgoing = counting  # type: ignore[method-assign]
+        faults.incoming = noting  # type: ignore[method-assign]
 
     def _watch_world(self) -> None:
         """Count what goes from safe to not safe."""

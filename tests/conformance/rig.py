@@ -63,6 +63,10 @@ class Hooks(Protocol):
     def replies(self) -> int:
         """How many replies it has sent so far."""
 
+    @property
+    def requests(self) -> Sequence[tuple[int, int]]:
+        """For each request so far: how many replies had been sent and how many commands recorded when it came."""
+
     def truth(self) -> Any:
         """What the interface's main question should be answered with now (None where there is none)."""
 

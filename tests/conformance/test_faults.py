@@ -37,7 +37,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 #: while connecting these; the others would be met in the same way as while asking
 WHILE_CONNECTING = ("no answer", "late", "request lost", "corrupted", "noise before")
-#: what also meets the last reply of an act, the others only the one in its middle
+#: what also meets the last reply of an act; the others meet that to its command, and one in the middle of a run
 AT_THE_END_TOO = ("no answer", "late", "request lost", "duplicated", "dropped")
 #: how many cases are under way at the same time, and how many of them connect: few enough that none misses a deadline
 #: because of the others
@@ -51,10 +51,16 @@ _QUESTION = re.compile(r"\?|read", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """What a call looks like on a good wire. `commands`: what it makes the instrument do, how often."""
+    """What a call looks like on a good wire. `commands`: what it makes the instrument do, how often.
+
+    `acting_request` and `after_it`: the number of the request that brought the last of these commands, and of the reply
+    that followed.
+    """
 
     replies: int
     commands: Counter[str]
+    acting_request: int | None = None
+    after_it: int | None = None
 
 
 async def observe(rig: Rig, call: Call) -> Clean:
@@ -64,7 +70,7 @@ async def observe(rig: Rig, call: Call) -> Clean:
             await call.do(bench)
             return Clean(hooks.replies, Counter())
         await bench.device.connect()
-        replies, begin = hooks.replies, len(hooks.record)
+        replies, requests, begin = hooks.replies, len(hooks.requests), len(hooks.record)
         call.check(bench, await call.do(bench))
         taken = Counter(hooks.record[begin:])
         clean_replies = hooks.replies - replies
@@ -74,7 +80,11 @@ async def observe(rig: Rig, call: Call) -> Clean:
             await make_safe(bench)
         harmless = {*hooks.record[:begin], *hooks.record[begin + taken.total() :]}
         commands = {entry: n for entry, n in taken.items() if entry not in harmless and not _QUESTION.search(entry)}
-        return Clean(clean_replies, Counter(commands))
+        if not commands:
+            return Clean(clean_replies, Counter())
+        last = max(index for index, entry in enumerate(hooks.record) if entry in commands)
+        brought = max(number for number, (_, recorded) in enumerate(hooks.requests) if recorded <= last)
+        return Clean(clean_replies, Counter(commands), brought - requests + 1, hooks.requests[brought][0] - replies + 1)
 
 
 def _hooks(bench: Bench) -> Hooks:
@@ -136,12 +146,22 @@ async def cases_of(rig: Rig) -> list[Case]:
         clean = await observe(rig, call)
         assert clean.replies >= 1
         for fault in FAULTS if call is not CONNECT else WHILE_CONNECTING:
-            if call is not ACT[rig.interface]:
-                hit = [1]
-            else:
-                hit = [(clean.replies + 1) // 2, *([clean.replies] if fault in AT_THE_END_TOO else [])]
-            cases += [Case(rig, call, clean, fault, nth) for nth in dict.fromkeys(hit)]
+            cases += [Case(rig, call, clean, fault, nth) for nth in dict.fromkeys(_hit(rig, call, clean, fault))]
     return cases
+
+
+def _hit(rig: Rig, call: Call, clean: Clean, fault: str) -> list[int]:
+    """Which replies (or requests) of a call are hit."""
+    if call is not ACT[rig.interface]:
+        return [1]
+    middle = (clean.replies + 1) // 2
+    acting = clean.acting_request if fault == "request lost" else clean.after_it
+    hit = [acting or middle]
+    if rig.interface == "potentiostat":
+        hit.append(middle)
+    if fault in AT_THE_END_TOO:
+        hit.append(clean.replies)
+    return hit
 
 
 async def suffer_all(rig: Rig) -> list[BaseException]:

@@ -55,12 +55,14 @@ async def test_it_breaks_before_it_makes(relays: Any, bench: Bench) -> None:
     assert bench.hooks is not None
     world: Any = bench.hooks.world  # type: ignore[attr-defined]  # only the simulated wiring can be watched
     seen: list[str] = [world.wiring.route]
+    at: list[float] = [bench.clock.monotonic()]
     set_relay = world.wiring.set_relay
 
     def watched(index: int, closed: bool) -> None:
         set_relay(index, closed)
         if world.wiring.route != seen[-1]:
             seen.append(world.wiring.route)
+            at.append(bench.clock.monotonic())
 
     world.wiring.set_relay = watched
     wanted = [route for route in bench.limits.routes if route != OPEN]
@@ -69,3 +71,5 @@ async def test_it_breaks_before_it_makes(relays: Any, bench: Bench) -> None:
     assert "conflict" not in seen
     assert [route for route in seen if route != OPEN] == wanted
     assert all(OPEN in pair for pair in pairwise(seen)), seen
+    apart = [later - earlier for route, (earlier, later) in zip(seen, pairwise(at), strict=False) if route == OPEN]
+    assert min(apart[1:]) > 1e-3, "contacts must have time to come apart before others close"
