@@ -16,6 +16,7 @@ from drivers.uninterrupted import to_the_end
 
 _TIMEOUT_S = 10.0
 _ROW_BYTES = 24
+_FLOAT64 = np.dtype("<f8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class StreamPotentiostat(Potentiostat):
     def _block(
         self, data: bytes, count: int, watch: LimitWatch, first: int, start_time_ns: int
     ) -> tuple[SampleBlock, EndReason | None]:
-        columns = np.frombuffer(data, "<f8", 3 * count).reshape(-1, 3).T.copy()
+        columns = np.frombuffer(data, _FLOAT64, 3 * count).reshape(-1, 3).T.copy()
         flags = np.zeros(count, np.uint32)
         end = watch.check_samples(columns[0], columns[1], columns[2], flags)
         values = {"time_s": columns[0], "voltage_v": columns[1], "current_a": columns[2], "flags": flags}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from multiprocessing.connection import Connection
 
@@ -94,8 +95,6 @@ def _stream_paced(connection: socket.socket, count: int, interval_s: float) -> N
         due = start + index * interval_s
         while (left := due - time.monotonic()) > 0:
             time.sleep(left)
-        row = np.array([(index + 1) * interval_s, 0.0, CURRENT_A])
-        row[1] = time.monotonic()
-        connection.sendall(row.tobytes())
+        connection.sendall(struct.pack("<3d", (index + 1) * interval_s, time.monotonic(), CURRENT_A))
         if _asked(connection):
             return
