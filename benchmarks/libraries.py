@@ -9,15 +9,23 @@ from .results import Target
 from .sessions import SESSIONS
 
 
+#: gmqtt would have to be so much better to be worth what it does not do (see the README).
+_WORTH_A_CHANGE = 1.5
+
+
 def targets(result: dict[str, Any]) -> list[Target]:
     return [
-        Target("aiomqtt's samples a second over gmqtt's", result["throughput_ratio"], ">=", 0.9),
-        Target("aiomqtt's p50 latency over gmqtt's, each by its bare loop", result["latency_ratio"], "<=", 1.1),
+        Target(
+            "the daemon's processor time with aiomqtt over gmqtt", result["daemon_cpu_ratio"], "<=", _WORTH_A_CHANGE
+        ),
+        Target(
+            "p50 latency with aiomqtt over gmqtt, each by its bare loop", result["latency_ratio"], "<=", _WORTH_A_CHANGE
+        ),
+        Target("the same until `bridge.client` has the arrays", result["client_latency_ratio"], "<=", _WORTH_A_CHANGE),
     ]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """The choice stands while aiomqtt is not clearly the slower of the two."""
     result: dict[str, Any] = {}
     for name in SESSIONS:
         result[name] = {"throughput": throughput.run(quick, name), "latency": latency.run(quick, name)}
