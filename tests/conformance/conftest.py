@@ -2,7 +2,7 @@
 
 A test says with the marker `conformance` which interface it is about (none: every one), what it moves or energises
 (`does`), and whether it needs what only a simulated instrument has (`hooks`). It takes `rig`, `bench` (not connected)
-or `device` (connected), and tells what it has observed with `note`.
+or `device` (connected), or `rigs` (several that have hooks, side by side), and tells what it has observed with `note`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    rigs: Sequence[Rig] = metafunc.config.stash.get(RIGS, ()) or mock_rigs()
+    if "rigs" in metafunc.fixturenames:
+        # two groups, since two workers may share them
+        groups = {
+            "sources": [rig for rig in rigs if rig.hooked and rig.interface == "potentiostat"],
+            "others": [rig for rig in rigs if rig.hooked and rig.interface != "potentiostat"],
+        }
+        chosen_groups = {name: group for name, group in groups.items() if group}
+        metafunc.parametrize("rigs", list(chosen_groups.values()), ids=list(chosen_groups))
     if "rig" not in metafunc.fixturenames:
         return
-    rigs: Sequence[Rig] = metafunc.config.stash.get(RIGS, ()) or mock_rigs()
     chosen = [rig for rig in rigs if _is_for(metafunc, rig)]
     metafunc.parametrize("rig", chosen, ids=[rig.name for rig in chosen], scope="function")
 
@@ -56,8 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order: dict[pytest.Item, int] = {}
     for item in items:
         # the hook sees the whole session's tests, and others too call a fixture `rig`
-        if not item.path.is_relative_to(HERE) or "rig" not in getattr(item, "fixturenames", ()):
+        if not item.path.is_relative_to(HERE) or not {"rig", "rigs"} & {*getattr(item, "fixturenames", ())}:
             order[item] = -1
+            continue
+        if "rigs" in item.fixturenames:  # type: ignore[attr-defined]
+            if isinstance(item.callspec.params["rigs"], list):  # type: ignore[attr-defined]
+                order[item] = -1
             continue
         rig = item.callspec.params["rig"]  # type: ignore[attr-defined]
         if hasattr(rig, "session"):

@@ -1,6 +1,6 @@
 """Unplugged, replugged, rebooted: the loss is noticed at once and said once, and then everything works again.
 
-As with the faults of the wire, all that can happen to one driver is run side by side, each with an instrument of its
+As with the faults of the wire, all that can happen to several drivers is run side by side, each with an instrument of its
 own.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from drivers.errors import CellNotOff, DeviceLost, LinkError, PicobridgeError, R
 from .calls import ACT
 from .helpers import ask, check_declared, check_true, within
 from .rig import Bench, Hooks, Rig
+
+Mishap = Callable[[Any, Bench], Coroutine[Any, Any, None]]
 
 
 def hooks_of(bench: Bench) -> Hooks:
@@ -158,21 +160,25 @@ MISHAPS = (
 )
 
 
-@pytest.mark.conformance(hooks=True)
-async def test_recovery(rig: Rig) -> None:
-    async def meet(mishap: Callable[[Any, Bench], Coroutine[Any, Any, None]]) -> None:
-        async with rig.session() as bench:
-            await bench.device.connect()
-            await mishap(bench.device, bench)
-            await bench.device.close()
-            assert hooks_of(bench).is_safe()
+@pytest.mark.timeout(120)
+async def test_recovery(rigs: Sequence[Rig]) -> None:
+    async def meet(rig: Rig, mishap: Mishap) -> BaseException | None:
+        try:
+            async with rig.session() as bench:
+                await bench.device.connect()
+                await mishap(bench.device, bench)
+                await bench.device.close()
+                assert hooks_of(bench).is_safe()
+        except Exception as error:
+            error.add_note(f"{rig.name}: {mishap.__name__}")
+            return error
+        return None
 
-    mishaps = [*MISHAPS, *([rebooted_in_a_run] if rig.interface == "potentiostat" else [])]
-    outcomes = await asyncio.gather(*map(meet, mishaps), return_exceptions=True)
-    wrong = []
-    for mishap, outcome in zip(mishaps, outcomes, strict=True):
-        if outcome is not None:
-            outcome.add_note(f"{rig.name}: {mishap.__name__}")
-            wrong.append(outcome)
+    cases = [
+        (rig, mishap)
+        for rig in rigs
+        for mishap in (*MISHAPS, *((rebooted_in_a_run,) if rig.interface == "potentiostat" else ()))
+    ]
+    wrong = [error for error in await asyncio.gather(*(meet(*case) for case in cases)) if error is not None]
     if wrong:
-        raise BaseExceptionGroup(f"{rig.name}: {len(wrong)} mishaps", wrong)
+        raise BaseExceptionGroup(f"{len(wrong)} of {len(cases)} mishaps", wrong)
