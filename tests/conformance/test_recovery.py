@@ -1,7 +1,7 @@
 """Unplugged, replugged, rebooted: the loss is noticed at once and said once, and then everything works again.
 
-As with the faults of the wire, all that can happen to several drivers is run side by side, each with an instrument of its
-own.
+As with the faults of the wire, all that can happen to several drivers is run side by side, each with an instrument of
+its own.
 """
 
 from __future__ import annotations
