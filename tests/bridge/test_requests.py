@@ -19,6 +19,7 @@ from bridge.transfer.messages import load_object
 from drivers.errors import InvalidValue, RequestExpired
 
 from .conftest import Mosquitto, RigMaker, eventually
+from .listener import listen
 
 MOVE = {"device": "stage", "method": "move_to", "arguments": {"x_m": 0.01}}
 UNTOUCHED = ["stop", "identify"]
@@ -66,8 +67,9 @@ async def test_a_retained_request_is_refused_at_every_start(rig: RigMaker, broke
     async with aiomqtt.Client(broker.host, broker.port) as client:
         for method in ("call", "stop"):
             await client.publish(f"picobridge/lab/request/{method}", envelope(), qos=1, retain=True)
-    async with rig(BrokerConfig(address=broker)) as r:
-        reply = await r.listener.json(f"{r.prefix}/reply/test")
+    # listening before there is a daemon: it answers as soon as it is there
+    async with listen(broker, "picobridge/lab/reply/test") as replies, rig(BrokerConfig(address=broker)) as r:
+        reply = await replies.json("picobridge/lab/reply/test")
         assert reply["error"]["error"] == "RequestExpired"
         assert "retained" in reply["error"]["message"]
         await r.request("ping")
