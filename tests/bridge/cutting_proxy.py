@@ -35,6 +35,12 @@ class CuttingProxy:
             await asyncio.gather(down, return_exceptions=True)
             self._tasks.discard(task)
 
+    def cut(self) -> None:
+        """All connections, now."""
+        self.cuts += len(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()

@@ -14,6 +14,7 @@ from drivers.errors import BridgeUnreachable, InvalidValue, MoveFailed, Refused,
 from drivers.interfaces import Gauge, Potentiostat, Stage
 from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic
+from tests.bridge.cutting_proxy import cutting_proxy
 
 from .conftest import BenchMaker
 
@@ -174,3 +175,20 @@ async def test_the_daemon_going_away_ends_a_waiting_request(bench: BenchMaker, a
             await statuses.wait()
             with pytest.raises(BridgeUnreachable, match="went offline before it answered"):
                 await waiting
+
+
+async def test_an_answer_that_is_lost_with_the_connection_is_asked_for_again(bench: BenchMaker) -> None:
+    """The move is made once; its answer comes although nobody was connected when it was given."""
+    async with (
+        bench("stage", speed=20.0) as b,
+        cutting_proxy(b.daemon.broker, ()) as (way, proxy),
+        connect(str(way)) as lab,
+    ):
+        moving = asyncio.create_task(lab.stage.move_to(x_m="30 mm"))
+        while not b.rig.world.chamber.stage_moving:
+            await b.lab.stage.position()
+        proxy.cut()
+        reached = await moving
+        assert reached.x_m == 0.03
+        assert proxy.cuts == 1
+        assert sum(entry.startswith("C95 ") for entry in b.instrument("stage").record) == 1

@@ -125,6 +125,21 @@ async def test_moves_to_the_nearest_step_and_says_where_it_is(wire: str) -> None
         assert arm.commands("PA") == ["1PA333", "3PA-167"]
 
 
+async def test_done_that_is_said_once_on_the_way_is_not_believed(wire: str) -> None:
+    async with rig(wire) as arm:
+        says = arm.mock._do_md
+        polls = 0
+
+        def hasty(number: int, *rest: object) -> str | None:
+            nonlocal polls
+            polls += 1
+            return "1" if polls == 3 else says(number, *rest)
+
+        arm.mock._do_md = hasty  # type: ignore[method-assign]
+        assert (await arm.device.move_to(x_m=60e-6)).x_m == near(60e-6)
+        assert polls > 4
+
+
 async def test_relative_moves_add_up_in_steps(wire: str) -> None:
     async with rig(wire) as arm:
         for _ in range(3):
@@ -308,4 +323,4 @@ async def test_what_it_has_not_is_unsupported() -> None:
 )
 def test_wrong_options_are_named(values: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidValue, match=text):
-        Picomotor8742("tcp:127.0.0.1:1", parse_options(Picomotor8742Options, values))  # type: ignore[arg-type]
+        Picomotor8742("tcp:127.0.0.1:1", parse_options(Picomotor8742Options, values))

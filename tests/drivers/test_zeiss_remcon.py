@@ -229,6 +229,13 @@ async def test_relative_moves_and_rotation_modulo_a_turn() -> None:
         assert sent == [0.0, 270.0, 0.0]
 
 
+async def test_just_before_a_full_turn_is_near_zero() -> None:
+    async with rig() as (stage, mock, _):
+        go = mock._go
+        mock._go = lambda target: go((*target[:4], 359.98, target[5]))  # type: ignore[method-assign]
+        assert (await stage.move_to(rotation_deg=0)).rotation_deg == 359.98
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.5, 0.9])
 async def test_a_flag_that_rises_late_is_not_taken_for_arrival(delay_s: float) -> None:
     async with rig(flag_delay_s=delay_s) as (stage, mock, _):

@@ -147,6 +147,12 @@ async def test_overshoot_is_computed_and_bounds_what_was_seen() -> None:
     assert 0 <= found["observed_v"] <= found["worst_v"] * 1.01
 
 
+async def test_charge_after_the_last_sample_is_bounded_by_interval_and_latency() -> None:
+    result = await cycle(on_cell("fig8b"), current="125 pA", interval="1 s", latency="0.5 s", rest=0)
+    step = result["cycles"][0]["steps"][0]
+    assert step["charge_after_last_sample_at_most_ah"] == near(125e-12 * 1.5 / 3600)
+
+
 async def test_interpolated_charge_does_not_depend_on_the_sampling_interval() -> None:
     charges = []
     for interval in ("0.5 s", "3 s"):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import solve_ivp
+
 from mocks.world import CurrentDrive, OpenDrive, VoltageDrive, World
+from mocks.world.circuit import Load, Node, Tally
 from mocks.world.wiring import CELL, FEEDTHROUGH
 from tests.near import near
 
@@ -253,3 +258,18 @@ def test_the_cell_lives_on_the_time_of_who_measures_it() -> None:
     readings = [other.measure(k * NS, NS) for k in range(100)]
     assert readings[0].voltage_v == near(voltage, abs=0.02)
     assert charge - rig.world.cell.charge_c == near(100.0 * voltage / 1.16e12, rel=0.02)
+
+
+def test_charge_into_a_load_whose_force_rises_and_drifts() -> None:
+    """Against the differential equation: dQ/dt = (V - emf - slope Q - drift t) / R."""
+    load = Load(1e9, 3.0, slope_v_per_c=1e8, drift_v_per_s=-0.02)
+
+    def current_a(time_s: float, charge_c: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return (3.5 - load.emf_v - load.slope_v_per_c * charge_c - load.drift_v_per_s * time_s) / load.resistance_ohm
+
+    expected = solve_ivp(current_a, (0.0, 10.0), [0.0], rtol=1e-10, atol=1e-22).y[0, -1]
+    node = Node(1e-12)
+    node.voltage_v = 3.5
+    tally = Tally()
+    assert node.step(10.0, VoltageDrive(3.5), 0.0, load, tally) == near(expected, rel=1e-8)
+    assert tally.coulombs == near(expected, rel=1e-8)

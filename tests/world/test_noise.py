@@ -10,7 +10,7 @@ import pytest
 
 from bridge.analysis.noise import NoiseSpec, Verdict, assess_noise
 from mocks.world import CurrentDrive, OpenDrive, VoltageDrive, World
-from mocks.world.noise import ROUTE_LEVELS, Line, NoiseLevels
+from mocks.world.noise import ROUTE_LEVELS, Line, Noise, NoiseLevels, StageMove
 from mocks.world.wiring import FEEDTHROUGH, MANIPULATOR_GROUND, STAGE_GROUND
 from tests.near import near
 
@@ -217,3 +217,10 @@ def test_devices_and_seeds_have_noise_of_their_own() -> None:
     for other in (currents(0, "b"), currents(1, "a")):
         assert abs(np.corrcoef(reference, other)[0, 1]) < 0.15
     assert (currents(0, "a") == reference).all()
+
+
+def test_a_moved_cable_leaves_a_charge_of_either_sign() -> None:
+    noise = Noise(0, "smu", 50.0)
+    left = [noise.stage_a([StageMove(n, 0, NS)], 2 * NS, NS) for n in range(40)]
+    assert 10 < sum(current > 0 for current in left) < 30
+    assert all(1.5e-12 < abs(current) < 20e-12 for current in left)

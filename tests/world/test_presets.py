@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from mocks.world import CurrentDrive, World
+from mocks.world.cell import Cell
 from mocks.world.presets import PRESETS, UAH_PER_CM2
 from tests.near import near
 
@@ -163,3 +166,10 @@ def test_every_preset_can_be_used(name: str) -> None:
 def test_unknown_cell_is_refused_with_the_names() -> None:
     with pytest.raises(ValueError, match=r"no cell named 'fig7'.*fig8a"):
         World(cell="fig7")
+
+
+def test_hysteresis_is_forgotten_at_rest_with_its_own_time() -> None:
+    cell = Cell(PRESETS["fig8b"], AREA_M2)
+    assert cell.branch == 0.0
+    cell.step(cell.parameters.hysteresis_rest_s, 0.0, 0.0)
+    assert cell.branch == near(0.5 * (1 - math.exp(-1)))
