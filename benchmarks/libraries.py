@@ -8,7 +8,6 @@ from . import latency, throughput
 from .results import Target
 from .sessions import SESSIONS
 
-
 #: gmqtt would have to be so much better to be worth what it does not do (see the README).
 _WORTH_A_CHANGE = 1.5
 
