@@ -17,11 +17,25 @@ class CuttingProxy:
         self._target = target
         self._budgets: Iterator[int] = iter(budgets)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        #: while it is clear, new connections lead nowhere yet
+        self.whole = asyncio.Event()
+        self.whole.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._clients.add(writer)
+        try:
+            await self.whole.wait()
+            await self._join(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+            self._clients.discard(writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._target.host, self._target.port)
         down = asyncio.create_task(_copy(up_reader, writer, None))
         try:
@@ -30,16 +44,15 @@ class CuttingProxy:
             self.cuts += budget is not None
         finally:
             down.cancel()
-            for end in (writer, up_writer):
-                end.transport.abort()
+            up_writer.transport.abort()
             await asyncio.gather(down, return_exceptions=True)
-            self._tasks.discard(task)
 
     def cut(self) -> None:
-        """All connections, now."""
-        self.cuts += len(self._tasks)
-        for task in self._tasks:
-            task.cancel()
+        """All connections, now, and new ones until `whole` is set."""
+        self.whole.clear()
+        self.cuts += len(self._clients)
+        for client in self._clients:
+            client.transport.abort()
 
     async def close(self) -> None:
         for task in self._tasks:

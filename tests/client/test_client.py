@@ -188,6 +188,9 @@ async def test_an_answer_that_is_lost_with_the_connection_is_asked_for_again(ben
         while not b.rig.world.chamber.stage_moving:
             await b.lab.stage.position()
         proxy.cut()
+        while b.daemon.devices["stage"].busy:
+            await b.lab.stage.position()
+        proxy.whole.set()
         reached = await moving
         assert reached.x_m == 0.03
         assert proxy.cuts == 1
