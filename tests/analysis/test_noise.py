@@ -112,6 +112,15 @@ def test_strict_wants_nearly_all_readings_inside(std: float, passes: bool) -> No
     assert result.decided_by == ("all" if passes else "tolerance")
 
 
+def test_strict_counts_in_what_is_not_known_of_the_drift() -> None:
+    """0.047 pA over the test is within the half of the tolerance; with half its confidence interval it is not."""
+    values = white(1.0, 0.02) + (np.arange(300) / 299 - 0.5) * 0.047
+    result = assess(values, criterion=Criterion.STRICT)
+    assert abs(result.drift_over_test_a) < 0.05 * PA < abs(result.drift_over_test_a) + result.drift_half_width_a
+    assert (result.verdict, result.decided_by) == (Verdict.FAIL, "drift")
+    assert assess(values).passed
+
+
 def test_correlated_noise_is_inconclusive_when_too_few_averages_are_independent() -> None:
     """A current that wanders slowly up and down: 300 averages of one period."""
     wander = 0.05 * math.sqrt(2) * np.cos(2 * np.pi * np.arange(300.0) / 300)
