@@ -113,8 +113,8 @@ def test_strict_wants_nearly_all_readings_inside(std: float, passes: bool) -> No
 
 
 def test_strict_counts_in_what_is_not_known_of_the_drift() -> None:
-    """0.047 pA over the test is within the half of the tolerance; with half its confidence interval it is not."""
-    values = white(1.0, 0.02) + (np.arange(300) / 299 - 0.5) * 0.047
+    """The drift over the test is within half the tolerance; with half its confidence interval it is not."""
+    values = white(1.0, 0.02) + (np.arange(300) / 299 - 0.5) * 0.043
     result = assess(values, criterion=Criterion.STRICT)
     assert abs(result.drift_over_test_a) < 0.05 * PA < abs(result.drift_over_test_a) + result.drift_half_width_a
     assert (result.verdict, result.decided_by) == (Verdict.FAIL, "drift")
