@@ -43,8 +43,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def waiting() -> Iterator[None]:
     """Short deadlines where an answer is known not to come; elsewhere a busy machine may take its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remcon_protocol, "_ACKNOWLEDGE_S", 0.04)
-        patch.setattr(remcon_protocol, "_RESULT_S", 0.04)
+        patch.setattr(remcon_protocol, "_ACKNOWLEDGE_S", 0.15)
+        patch.setattr(remcon_protocol, "_RESULT_S", 0.15)
         yield
 
 
