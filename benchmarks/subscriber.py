@@ -106,7 +106,7 @@ async def _take(blocks: BlockStream, task: Task) -> Outcome:
         if task.values:
             outcome.wrong += _wrong(block, base)
         else:
-            outcome.latencies_s.extend(now_s - block["voltage_v"])
+            outcome.latencies_s.extend((now_s - block["voltage_v"]).tolist())
         if len(outcome.payloads) < _KEPT_PAYLOADS:
             outcome.payloads.append(encode(block))
         outcome.blocks += 1
