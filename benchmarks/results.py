@@ -25,9 +25,10 @@ class Target:
 
     @property
     def met(self) -> bool:
+        value = float(self.value)  # numpy's comparisons are no bool that JSON knows
         if self.relation == ">=":
-            return self.value >= self.bound
-        return self.value <= self.bound if self.relation == "<=" else self.value < self.bound
+            return value >= self.bound
+        return value <= self.bound if self.relation == "<=" else value < self.bound
 
     @property
     def row(self) -> str:
