@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import cbor2
@@ -48,33 +48,57 @@ _DTYPES = {
 _WIRE = {tag: np.dtype(dtype) for tag, dtype in _DTYPES.items()}
 _NATIVE = {tag: dtype.newbyteorder("=") for tag, dtype in _WIRE.items()}
 _NAMES = {dtype: dtype.name for dtype in _NATIVE.values()}  # numpy works a name out anew each time
-#: by dtype, of either byte order
-_TAGS = {each: tag for tag, dtype in _WIRE.items() for each in (dtype.newbyteorder("<"), dtype.newbyteorder(">"))}
+#: by dtype, of either byte order: the tag as it is written, and the dtype on the wire if it is another one
+_TAGS = {
+    each: (b"\xd8" + tag.to_bytes(), None if each == dtype else dtype)
+    for tag, dtype in _WIRE.items()
+    for each in (dtype.newbyteorder("<"), dtype.newbyteorder(">"))
+}
 _DEPTH_LIMIT = 16
-#: what takes the most bytes
-_WIDEST = 2**63 - 1
-_LONGEST_END = max(EndReason, key=len)
-_COLUMNS = cbor2.dumps("columns")
+_FIRST_INDEX, _START_TIME, _END = (cbor2.dumps(key) for key in ("first_index", "start_time_ns", "end"))
+_ATTRIBUTES, _COLUMNS, _DATA = (cbor2.dumps(key) for key in ("attributes", "columns", "data"))
+_ENDS: dict[EndReason | None, bytes] = {None: cbor2.dumps(None), **{end: cbor2.dumps(end.value) for end in EndReason}}
+
+
+class Header:
+    """What blocks that say the same have in common, encoded once: most of a message of few samples.
+
+    `size` is how many bytes such a block takes beside its samples, at most.
+    """
+
+    def __init__(self, block: SampleBlock) -> None:
+        self._stream = block.stream
+        self._columns = block.columns
+        self._attributes = deepcopy(dict(block.attributes))
+        before = {"v": VERSION, "stream": block.stream}
+        # seven entries in all, begun here and gone on with by hand
+        self._before = b"\xa7" + cbor2.dumps(before)[1:] + _FIRST_INDEX
+        attributes = cbor2.dumps(self._attributes, default=_encode_other)
+        self._after = _ATTRIBUTES + attributes + _COLUMNS + _head(4, len(block.columns))
+        self._heads = [b"\xa3" + cbor2.dumps({"name": c.name, "unit": c.unit})[1:] + _DATA for c in block.columns]
+        fixed = (self._before, _START_TIME, _END, max(_ENDS.values(), key=len), self._after, *self._heads)
+        # two numbers; a tag and a length for each column
+        self.size = sum(map(len, fixed)) + 2 * 9 + len(self._heads) * (2 + 9)
+
+    def fits(self, block: SampleBlock) -> bool:
+        """Whether a block says what this header says."""
+        return block.stream == self._stream and block.columns == self._columns and block.attributes == self._attributes
+
+    def encode(self, block: SampleBlock) -> bytes:
+        """A block that fits. Raises `InvalidValue` for a column whose dtype has no typed array."""
+        parts = [
+            *(self._before, _integer(block.first_index), _START_TIME, _integer(block.start_time_ns)),
+            *(_END, _ENDS[block.end], self._after),
+        ]
+        for head, column in zip(self._heads, self._columns, strict=True):
+            parts.append(head)
+            parts += _typed_array(column.name, block[column.name])
+        return b"".join(parts)
 
 
 def encode(block: SampleBlock) -> bytes:
     """Raises `InvalidValue` for a column whose dtype has no typed array."""
-    header = cbor2.dumps(
-        {
-            "v": VERSION,
-            "stream": block.stream,
-            "first_index": block.first_index,
-            "start_time_ns": block.start_time_ns,
-            "end": None if block.end is None else block.end.value,
-            "attributes": dict(block.attributes),
-        },
-        default=_encode_other,
-    )
-    # the samples are copied once, into the message; a map of seven entries begins as one of six, but for its first byte
-    parts: list[bytes | memoryview] = [b"\xa7", header[1:], _COLUMNS, _head(4, len(block.columns))]
-    for column in block.columns:
-        parts += _typed_array(column, block[column.name])
-    return b"".join(parts)
+    return Header(block).encode(block)
 
 
 def decode(payload: bytes) -> SampleBlock:
@@ -121,13 +145,6 @@ def decode(payload: bytes) -> SampleBlock:
     )
 
 
-def header_size(block: SampleBlock) -> int:
-    """Bytes beside the samples, at most, of any block with this one's stream, columns and attributes."""
-    longest = replace(part(block, 0, 0), first_index=_WIDEST, start_time_ns=_WIDEST, end=_LONGEST_END)
-    # an empty array's length takes one byte, a long one's up to nine
-    return len(encode(longest)) + 8 * len(block.columns)
-
-
 def bytes_per_sample(block: SampleBlock) -> int:
     return sum(block[column.name].dtype.itemsize for column in block.columns)
 
@@ -152,24 +169,18 @@ def follows(left: SampleBlock, right: SampleBlock) -> bool:
     )
 
 
-def _typed_array(column: Column, array: Array) -> tuple[bytes, bytes, bytes, bytes | memoryview]:
-    tag = _TAGS.get(array.dtype)
-    if tag is None or array.ndim != 1:
+def _typed_array(name: str, array: Array) -> tuple[bytes, bytes, bytes]:
+    known = _TAGS.get(array.dtype)
+    if known is None or array.ndim != 1:
         accepted = ", ".join(sorted(_NAMES.values()))
-        raise InvalidValue(
-            f"column {column.name!r} is {array.ndim}-dimensional {array.dtype}; accepted: one of {accepted}"
-        )
-    if array.dtype != _WIRE[tag]:
-        array = array.astype(_WIRE[tag])
-    data = array.data.cast("B") if array.flags.c_contiguous and array.size else array.tobytes()
-    return _column_head(column), b"\xd8" + tag.to_bytes(), _head(2, array.nbytes), data
+        raise InvalidValue(f"column {name!r} is {array.ndim}-dimensional {array.dtype}; accepted: one of {accepted}")
+    tag, foreign = known
+    data = (array if foreign is None else array.astype(foreign)).tobytes()
+    return tag, _head(2, len(data)), data
 
 
-@lru_cache(maxsize=256)
-def _column_head(column: Column) -> bytes:
-    """A column up to its data."""
-    head: bytes = cbor2.dumps({"name": column.name, "unit": column.unit})
-    return b"\xa3" + head[1:] + cbor2.dumps("data")
+def _integer(value: int) -> bytes:
+    return _head(0, int(value)) if value >= 0 else _head(1, -1 - int(value))
 
 
 def _head(major: int, argument: int) -> bytes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.samples import Column, SampleBlock
+from drivers.samples import SampleBlock
 
 from . import codec
 
@@ -55,7 +55,7 @@ class SamplePump:
         self._again: deque[Package] = deque()
         self._in_flight = 0
         self._small_tail = 0
-        self._measured: tuple[Sequence[Column], Mapping[str, Any], int] | None = None
+        self._header: codec.Header | None = None
         self._room = asyncio.Event()
         self._room.set()
 
@@ -141,20 +141,21 @@ class SamplePump:
         first = self._blocks.popleft()
         self._small_tail = min(self._small_tail, len(self._blocks))
         per_sample = codec.bytes_per_sample(first)
-        capacity = max(1, (payload_limit - self._header_size(first)) // per_sample)
+        header = self._header_of(first)
+        capacity = max(1, (payload_limit - header.size) // per_sample)
         if len(first) > capacity:
             self._blocks.appendleft(codec.part(first, capacity, len(first)))
             self._change(_OVERHEAD)
             first = codec.part(first, 0, capacity)
         elif self._blocks:
             first = self._merged(first, capacity)
-        return Package(first, codec.encode(first))
+        return Package(first, header.encode(first))
 
-    def _header_size(self, block: SampleBlock) -> int:
-        """Measured again only when blocks begin to say something else."""
-        if self._measured is None or block.columns != self._measured[0] or block.attributes != self._measured[1]:
-            self._measured = block.columns, block.attributes, codec.header_size(block)
-        return self._measured[2]
+    def _header_of(self, block: SampleBlock) -> codec.Header:
+        """Made anew only when blocks begin to say something else."""
+        if self._header is None or not self._header.fits(block):
+            self._header = codec.Header(block)
+        return self._header
 
     def _merged(self, first: SampleBlock, capacity: int) -> SampleBlock:
         """`first` with the waiting blocks that follow it, up to `capacity` samples."""

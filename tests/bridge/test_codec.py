@@ -87,6 +87,19 @@ def test_the_bytes_are_those_of_the_documents() -> None:
     assert codec.encode(block) == expected
 
 
+def test_a_header_fits_only_what_it_says() -> None:
+    notes = ["first"]
+    block = SampleBlock.of((Column("t", "s"),), {"t": [1.5]}, stream="p", attributes={"notes": notes})
+    header = codec.Header(block)
+    later = block.rebased("p", 2**40)
+    assert header.fits(later)
+    assert header.encode(later) == codec.encode(later)
+    assert not header.fits(block.rebased("q", 0))
+    assert not header.fits(block.rebased("p", 1, {"notes": ["first"], "run": "r"}))
+    notes.append("second")
+    assert not header.fits(block)
+
+
 def changed(**fields: Any) -> bytes:
     message = cbor2.loads(codec.encode(ramp(3)[0]))
     message.update(fields)
@@ -182,4 +195,4 @@ def test_parts_follow_each_other() -> None:
 @given(samples=st.integers(1, 3000))
 def test_the_header_is_never_larger_than_promised(samples: int) -> None:
     block = ramp(samples, samples)[0].rebased("s", 2**40)
-    assert len(codec.encode(block)) <= codec.header_size(block) + samples * codec.bytes_per_sample(block)
+    assert len(codec.encode(block)) <= codec.Header(block).size + samples * codec.bytes_per_sample(block)
