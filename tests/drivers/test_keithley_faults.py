@@ -85,8 +85,8 @@ CASES = [
 @pytest.mark.parametrize(("wire", "nth", "fault"), CASES)
 async def test_a_fault_gives_no_wrong_sample_and_no_closed_relay(wire: str, nth: int, fault: str) -> None:
     expected = await expected_rows()
-    nothing_is_lost = fault in ("split", "duplicate")
-    async with bench(wire, timeout=3.0 if nothing_is_lost else 0.1, nplc=0.5) as b:
+    nothing_is_waited_for = fault in ("split", "duplicate", "corrupt", "garbage")
+    async with bench(wire, timeout=3.0 if nothing_is_waited_for else 0.2, nplc=0.5) as b:
         FAULTS[fault](b.served.faults, nth)
         blocks, error = await outcome(b)
         found = rows(blocks)
