@@ -39,6 +39,8 @@ class Client(aiomqtt.Client):
         self._written_soon = False
         self._has_writer = False
         self._client.connect_timeout = CONNECT_TIMEOUT_S
+        # it has a line for every packet, and calls a broken connection an error; what became of it the session says
+        self._client.disable_logger()
 
     @property
     def raw(self) -> paho.Client:

@@ -29,10 +29,6 @@ from .mqtt import BrokerAddress, Incoming, Message
 
 LOG = logging.getLogger("picobridge.mqtt")
 
-#: paho reports every broken connection as an error of its own; what became of it is said above, once.
-_PAHO_LOG = logging.getLogger("picobridge.mqtt.paho")
-_PAHO_LOG.setLevel(logging.CRITICAL)
-
 #: A broker that says nothing for 1.5 times this is gone (the client asks it every `KEEPALIVE_S`).
 KEEPALIVE_S = 10
 #: The largest packet that we take (MQTT 5 tells the broker).
@@ -133,7 +129,6 @@ class AiomqttSession:
             properties=properties,
             tls_context=self._tls_context(),
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # an acknowledgement must not wait 40 ms
-            logger=_PAHO_LOG,
         )
         # `__aenter__` connects in a thread, which cannot be cancelled: wait for it, or it would leave its socket behind
         entering = asyncio.ensure_future(self._client.__aenter__())

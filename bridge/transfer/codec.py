@@ -19,6 +19,7 @@ import struct
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import cbor2
@@ -55,6 +56,7 @@ _TAGS = {
     for each in (dtype.newbyteorder("<"), dtype.newbyteorder(">"))
 }
 _DEPTH_LIMIT = 16
+_ITEM_SIZE, _SIZE = attrgetter("itemsize"), attrgetter("nbytes")
 _FIRST_INDEX, _START_TIME, _END = (cbor2.dumps(key) for key in ("first_index", "start_time_ns", "end"))
 _ATTRIBUTES, _COLUMNS, _DATA = (cbor2.dumps(key) for key in ("attributes", "columns", "data"))
 _ENDS: dict[EndReason | None, bytes] = {None: cbor2.dumps(None), **{end: cbor2.dumps(end.value) for end in EndReason}}
@@ -146,7 +148,12 @@ def decode(payload: bytes) -> SampleBlock:
 
 
 def bytes_per_sample(block: SampleBlock) -> int:
-    return sum(block[column.name].dtype.itemsize for column in block.columns)
+    return sum(map(_ITEM_SIZE, block.data.values()))
+
+
+def sample_bytes(block: SampleBlock) -> int:
+    """What the samples of a block take, in memory and in a message."""
+    return sum(map(_SIZE, block.data.values()))
 
 
 def part(block: SampleBlock, start: int, stop: int) -> SampleBlock:

@@ -182,7 +182,7 @@ class SamplePump:
         self._small_tail = 0
 
     def _account(self, block: SampleBlock, sign: int) -> None:
-        self._change(sign * (_OVERHEAD + len(block) * codec.bytes_per_sample(block)))
+        self._change(sign * (_OVERHEAD + codec.sample_bytes(block)))
 
     def _change(self, count: int) -> None:
         self.waiting_bytes += count
