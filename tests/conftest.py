@@ -74,6 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash.setdefault(_LEFT_OUT, set()).add(f"{len(left_out)} tests need {marker}: {remedy}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: half of what the tests do is wait for deadlines that are real."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 class AcrossWorkers:
     """Under pytest-xdist each worker process collects for itself, and only the first process has a terminal."""
 
