@@ -16,7 +16,8 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-TOPIC = "bare"
+#: As long and as deep as the topic of samples.
+TOPIC = "picobridge/bare0/devices/pstat/samples"
 #: Unacknowledged messages, as many as the daemon's.
 _WINDOW = 20
 
