@@ -62,6 +62,9 @@ def update_readme(names: Sequence[str]) -> None:
         for fields in content["targets"]:
             del fields["met"]
             lines.append(f"| {name}{short} | {Target(**fields).row} | {load} |")
+        if name == "throughput":
+            ratio = content["result"]["ratio_to_bare_loop"]
+            lines.append(f"| {name}{short} | samples a second over the bare loop's | {_short(ratio)} | | | {load} |")
     text = _README.read_text()
     begin, end = text.index(_BEGIN) + len(_BEGIN), text.index(_END)
     _README.write_text(text[:begin] + "\n".join(lines) + "\n" + text[end:])
