@@ -112,10 +112,11 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
     outcome = Outcome()
     folder = RunFolder.create(runs, "demo")
     outcome.run_folder = str(folder.path.resolve())
-    blocks: dict[str, list[SampleBlock]] = {}
+    blocks: dict[str, dict[str, list[SampleBlock]]] = {}
 
     def keep(block: SampleBlock) -> None:
-        blocks.setdefault(str(block.attributes.get("run", "")), []).append(block)
+        run = blocks.setdefault(str(block.attributes.get("run", "")), {})
+        run.setdefault(block.stream.rpartition("-")[0], []).append(block)
 
     results: list[tuple[str, dict[str, Any]]] = []
     async with recording(stage.lab, folder, keep) as recorder:
@@ -141,7 +142,7 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
         write_report,
         folder.path,
         [result for _, result in results],
-        [blocks.get(run, []) for run, _ in results],
+        [blocks.get(run, {}) for run, _ in results],
         title="picobridge demo: simulated rig",
     )
     outcome.report = str(page.resolve())

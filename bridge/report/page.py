@@ -11,9 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from drivers.samples import SampleBlock
+from drivers.errors import PicobridgeError
 
-from . import tables
+from .registry import Page, page_of, plain_page
+from .summary import Samples, Summary
+
+#: A list of more numbers than this is left to the pictures.
+_LONG = 12
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --paper: #fff; --soft: #666; --line: #ddd; --pass: #00734f;
@@ -37,20 +41,20 @@ pre { overflow-x: auto; font-size: 12px; } @media print { body { margin: 0; max-
 def write_report(
     folder: Path,
     results: Sequence[Mapping[str, Any]],
-    samples: Sequence[Sequence[SampleBlock]] = (),
+    samples: Sequence[Samples] = (),
     *,
     title: str = "Run report",
     now: datetime | None = None,
 ) -> Path:
     """Write `report.html` and the pictures (PNG and SVG) into `folder`; returns the page's path.
 
-    `results` are what procedures returned, in order; `samples[i]` are the blocks of `results[i]`, needed for the
-    picture of a cycle. Drawing takes about a second: use a thread where that matters.
+    `results` are what procedures returned, in order; `samples[i]` are those of the run of `results[i]`. Drawing takes
+    about a second a picture: use a thread or a process where that matters.
     """
-    blocks = [*samples, *([()] * (len(results) - len(samples)))]
+    each = [*samples, *({} for _ in range(len(results) - len(samples)))]
     sections = [
-        _section(folder, number, result, own)
-        for number, (result, own) in enumerate(zip(results, blocks, strict=True), start=1)
+        _section(folder, str(number), result, own, 2)
+        for number, (result, own) in enumerate(zip(results, each, strict=True), start=1)
     ]
     when = (now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
     page = (
@@ -66,48 +70,86 @@ def write_report(
     return path
 
 
-def _section(folder: Path, number: int, result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> str:
-    name = str(result.get("procedure", "result"))
-    head, rows, cycles = tables.of(result)
-    parts = [f"<h2>{html.escape(head.title)}</h2>"]
-    if head.verdict:
+def _section(
+    folder: Path, number: str, result: Mapping[str, Any], samples: Samples, level: int, title: str = ""
+) -> str:
+    """A result and, a level deeper, its parts. `number` is "1", of its first part "1.1"."""
+    page, summary, trouble = _summary(result)
+    parts = [f"<h{level}>{html.escape(title or summary.title)}</h{level}>"]
+    if summary.verdict:
         parts.append(
-            f'<p><span class="verdict {head.tone}">{html.escape(head.verdict.upper())}</span> '
-            f"{html.escape(head.reason)}</p>"
+            f'<p><span class="verdict {summary.tone}">{html.escape(summary.verdict.upper())}</span> '
+            f"{html.escape(summary.reason)}</p>"
         )
-    parts += [f'<p class="note">{html.escape(text)}</p>' for text in result.get("notes", ())]
-    picture = _picture(folder, f"{number}-{name}", result, blocks)
-    if picture is not None:
-        encoded = base64.b64encode(picture).decode("ascii")
-        parts.append(f'<img alt="{html.escape(head.title)}" src="data:image/png;base64,{encoded}">')
-    parts.append(_table(rows))
-    if cycles:
-        parts.append(_table(cycles[1:], header=cycles[0]))
-    raw = html.escape(json.dumps(tables.without_series(result), indent=1, ensure_ascii=False))
+    notes = [str(text) for text in result.get("notes") or ()]
+    pictures, failed = _pictures(folder, number, page, result, samples)
+    parts += [f'<p class="note">{html.escape(text)}</p>' for text in (*notes, *trouble, *failed)]
+    parts += pictures
+    parts.append(_table(summary.rows))
+    for table in summary.tables:
+        heading = f"<h{level + 1}>{html.escape(table.title)}</h{level + 1}>" if table.title else ""
+        parts.append(heading + _table(table.rows, header=table.header))
+    if summary.method:
+        heading = f"<h{level + 1}>How the numbers were obtained</h{level + 1}>"
+        parts.append(heading + _table(summary.method))
+    raw = html.escape(json.dumps(_without_series(result), indent=1, ensure_ascii=False))
     parts.append(f"<details><summary>All numbers, in SI units</summary><pre>{raw}</pre></details>")
+    for index, part in enumerate(result.get("parts") or (), start=1):
+        own = {"procedure": part.get("procedure", ""), **(part.get("result") or {})}
+        parts.append(
+            _section(folder, f"{number}.{index}", own, samples, min(level + 1, 5), str(part.get("title") or ""))
+        )
     return "".join(parts)
 
 
-def _picture(folder: Path, stem: str, result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> bytes | None:
-    """Draw, write beside the page, and return the PNG; None where the result has no picture."""
+def _summary(result: Mapping[str, Any]) -> tuple[Page, Summary, list[str]]:
+    """(page, its summary, what went wrong): the plain page's where the procedure's own cannot read the result."""
+    page = page_of(str(result.get("procedure", "")))
+    try:
+        return page, page.summary(result), []
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        plain = plain_page()
+        said = f"The page of this procedure cannot read the result ({error!r}); it is shown as it is."
+        return plain, plain.summary(result), [said]
+
+
+def _pictures(
+    folder: Path, number: str, page: Page, result: Mapping[str, Any], samples: Samples
+) -> tuple[list[str], list[str]]:
+    """Draw, write beside the page, and return the images and what went wrong. A page without one picture is better
+    than none."""
+    try:
+        figures = page.figures(result, samples)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, PicobridgeError) as error:
+        return [], [f"The pictures could not be drawn: {error!r}"]
+    if not figures:
+        return [], []
     # matplotlib takes long to import: only who draws pays for it
-    from .cycle_figure import cycle_figure
-    from .noise_figure import noise_figure
     from .style import render
 
-    if result.get("procedure") == "noise-test":
-        figure = noise_figure(result)
-    elif result.get("procedure") == "cycle" and any(len(block) for block in blocks):
-        figure = cycle_figure(result, blocks)
-    else:
-        return None
-    (folder / f"{stem}.svg").write_bytes(render(figure, "svg"))
-    png = render(figure, "png")
-    (folder / f"{stem}.png").write_bytes(png)
-    return png
+    images = []
+    for name, figure in figures:
+        (folder / f"{number}-{name}.svg").write_bytes(render(figure, "svg"))
+        png = render(figure, "png")
+        (folder / f"{number}-{name}.png").write_bytes(png)
+        encoded = base64.b64encode(png).decode("ascii")
+        images.append(f'<img alt="{html.escape(name)}" src="data:image/png;base64,{encoded}">')
+    return images, []
+
+
+def _without_series(value: Any) -> Any:
+    """A result less its long lists of numbers, which the pictures show, and its parts, which have their own section."""
+    if isinstance(value, Mapping):
+        return {key: _without_series(item) for key, item in value.items() if key != "parts"}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) > _LONG and all(isinstance(item, int | float | None) for item in value):
+            return f"({len(value)} values, in the result's file)"
+        return [_without_series(item) for item in value]
+    return value
 
 
 def _table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """The first cell of a row is its heading where the table has none."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join(
         "<tr>"
@@ -118,7 +160,7 @@ def _table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
         + "</tr>"
         for row in rows
     )
-    return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
+    return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>" if body else ""
 
 
 def _version() -> str:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -81,6 +82,23 @@ def time_scale(seconds: float) -> tuple[float, str]:
     if seconds < 3 * 3600:
         return 1 / 60, "min"
     return 1 / 3600, "h"
+
+
+def thinned(values: Any, points: int) -> Any:
+    """Indices of about `points` of the values, in order: the least and the greatest of each stretch, and both ends.
+
+    So a spike of one sample stays visible, however long the record. Values that are no numbers are passed over.
+    """
+    array = np.asarray(values, dtype=float)
+    count = len(array)
+    if count <= points:
+        return np.arange(count)
+    low, high = (np.where(np.isnan(array), fill, array) for fill in (np.inf, -np.inf))
+    edges = np.linspace(0, count, max(1, points // 2) + 1).astype(int)
+    kept = [0, count - 1]
+    for start, stop in pairwise(edges):
+        kept += [start + np.argmin(low[start:stop]), start + np.argmax(high[start:stop])]
+    return np.unique(kept)
 
 
 def plain_log(axis: Axis) -> None:

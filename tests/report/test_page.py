@@ -101,12 +101,12 @@ async def test_the_page_says_verdict_rule_numbers_and_instrument(tmp_path: Path)
     ):
         assert text in seen.text
     assert all(load.startswith("data:image/png;base64,") for load in seen.loads)
-    assert names_in(tmp_path) == ["1-noise-test.png", "1-noise-test.svg", "report.html"]
+    assert names_in(tmp_path) == ["1-noise.png", "1-noise.svg", "report.html"]
 
 
 async def test_the_page_of_a_cycle(tmp_path: Path) -> None:
     result, blocks = await cycle()
-    seen = read(write_report(tmp_path, [result], [blocks], now=NOW))
+    seen = read(write_report(tmp_path, [result], [{"smu": blocks}], now=NOW))
     for text in ("Galvanostatic cycling at 125 pA (1.25 mA/cm2)", "uAh/cm2", "voltage max", "positive current charges"):
         assert text in seen.text
     assert "more than the anode's 65.3 uAh/cm2" in seen.text
@@ -117,7 +117,7 @@ async def test_the_page_of_a_contact_and_of_a_result_that_it_does_not_know(tmp_p
     bench = Bench(World())
     bench.world.tip.retract(0.3e-6)
     result, blocks = await run(bench, "make-contact", route="cell")
-    seen = read(write_report(tmp_path, [result, {"procedure": "new", "answer": 42}], [blocks], now=NOW))
+    seen = read(write_report(tmp_path, [result, {"procedure": "new", "answer": 42}], [{"smu": blocks}], now=NOW))
     assert "CONTACT" in seen.text
     assert "counted steps, not measured" in seen.text
     assert "42" in seen.text

@@ -1,0 +1,97 @@
+"""The page of a result that has none of its own: what can be said of any result, and its samples against time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridge.analysis.formatting import si
+
+from .summary import Samples, Summary, Tone
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Keys that the page shows elsewhere.
+_ELSEWHERE = ("procedure", "parts", "notes", "verdict", "reason")
+_TONES: Mapping[str, Tone] = {"pass": "pass", "fail": "fail"}
+#: Endings of names and the unit that they tell; the longest that fits counts.
+_UNITS = {
+    "_a": "A",
+    "_v": "V",
+    "_s": "s",
+    "_m": "m",
+    "_c": "C",
+    "_ah": "Ah",
+    "_wh": "Wh",
+    "_w": "W",
+    "_f": "F",
+    "_hz": "Hz",
+    "_ohm": "Ohm",
+    "_pa": "Pa",
+    "_a_per_m2": "A/m2",
+    "_ah_per_m2": "Ah/m2",
+    "_v_per_s": "V/s",
+    "_a_per_s": "A/s",
+    "_m_per_s": "m/s",
+}
+
+
+def summary(result: Mapping[str, Any]) -> Summary:
+    """Verdict and reason if there are some, and every scalar, those of tables within too."""
+    name = str(result.get("procedure", "")) or "Result"
+    verdict = str(result.get("verdict", ""))
+    return Summary(
+        title=name.replace("-", " ").capitalize(),
+        verdict=verdict,
+        tone=_TONES.get(verdict, "doubt"),
+        reason=str(result.get("reason", "")),
+        rows=list(_rows(result, "")),
+    )
+
+
+def _rows(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if not prefix and key in _ELSEWHERE:
+            continue
+        name = f"{prefix}{_words(key)}"
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{name}, ")
+        elif isinstance(value, str | int | float):
+            yield name.capitalize() if name.islower() else name, _text(key, value)
+
+
+def _unit(key: str) -> tuple[str, str]:
+    """(ending, unit) of a key; ("", "") if it tells none."""
+    fitting = [ending for ending in _UNITS if key.endswith(ending)]
+    ending = max(fitting, key=len, default="")
+    return ending, _UNITS.get(ending, "")
+
+
+def _words(key: str) -> str:
+    ending, _ = _unit(key)
+    return (key.removesuffix(ending) or key).replace("_", " ")
+
+
+def _text(key: str, value: str | float) -> str:
+    _, unit = _unit(key)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if unit:
+        return si(float(value), unit, 4)
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def figures(result: Mapping[str, Any], samples: Samples) -> Sequence[tuple[str, Figure]]:
+    """Voltage and current of each potentiostat against time, and its impedance spectra."""
+    from .samples_figure import spectra_figure, time_figure
+
+    drawn: list[tuple[str, Figure]] = []
+    for device, blocks in samples.items():
+        for kind, draw in (("samples", time_figure), ("impedance", spectra_figure)):
+            figure = draw(device, blocks)
+            if figure is not None:
+                drawn.append((f"{device}-{kind}", figure))
+    return drawn
