@@ -33,6 +33,7 @@ def parse_fields(cls: type[T], values: Mapping[str, Any], *, noun: str = "option
         field, converted = _chosen(key, value, candidates, noun)
         if field.name in arguments:
             raise InvalidValue(f"{noun} {field.name!r} is given twice")
+        _check_limits(field, converted, noun)
         arguments[field.name] = converted
     for field in fields.values():
         no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -53,6 +54,24 @@ def _chosen(
                 return field, quantity(value, field.metadata["unit"], field=key)
     names = " or ".join(f"{field.name} (in {field.metadata['unit']})" for field in candidates)
     raise InvalidValue(f"{noun} {key!r} is {value!r}; say which: {names}, or give text with a unit")
+
+
+def _check_limits(field: dataclasses.Field[Any], value: Any, noun: str) -> None:
+    """Raises `InvalidValue` for a value beyond what `option` says of the field."""
+    if value is None:
+        return
+    limits, unit = field.metadata, f" {field.metadata.get('unit', '')}".rstrip()
+    choices = limits.get("choices", ())
+    if choices and value not in choices:
+        raise InvalidValue(f"{noun} {field.name!r} is {value!r}; accepted: {', '.join(choices)}")
+    at_least, above, at_most = (limits.get(name) for name in ("at_least", "above", "at_most"))
+    for limit, words, fits in (
+        (at_least, "at least", at_least is None or value >= at_least),
+        (above, "more than", above is None or value > above),
+        (at_most, "at most", at_most is None or value <= at_most),
+    ):
+        if not fits:  # NaN fits nothing
+            raise InvalidValue(f"{noun} {field.name!r} is {value:g}{unit}; accepted: {words} {limit:g}{unit}")
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bridge.client import Lab, Run
-from bridge.procedures.registry import PROCEDURES, Procedure
+from bridge.procedures.description import Procedure
+from bridge.procedures.registry import PROCEDURES
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from bridge.procedures.context import Answer, Question
+from bridge.procedures.registry import find
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
-from drivers.errors import InvalidValue, PicobridgeError, RunFailed
+from drivers.errors import InvalidValue, PicobridgeError, Refused, RunFailed
 from drivers.interfaces import Device
 
 from .events import Events
@@ -88,6 +90,47 @@ class Run:
     def note(self, text: str, **values: Any) -> None:
         """See `Context`."""
         self._events.publish("run", text, severity="warning", run=self.run, **to_plain(values))
+
+    @property
+    def saved(self) -> Mapping[str, Any]:
+        """See `Context`."""
+        return {}
+
+    def every_device(self, role: str) -> tuple[Device, ...]:
+        """See `Context`."""
+        return (self._handles[role],) if role in self._handles else ()
+
+    def has(self, role: str) -> bool:
+        """See `Context`."""
+        return role in self._handles
+
+    async def save(self, **state: Any) -> None:
+        """See `Context`."""
+        dumps(state)
+
+    @property
+    def pausing(self) -> bool:
+        """See `Context`."""
+        return False
+
+    async def pause_point(self) -> None:
+        """See `Context`."""
+
+    async def ask(self, question: Question) -> Answer:
+        """See `Context`."""
+        raise Refused(f"nobody can be asked yet: {question.text}")
+
+    async def perform(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        *,
+        title: str = "",
+        share: tuple[float, float] | None = None,
+    ) -> dict[str, Any]:
+        """See `Context`."""
+        procedure = find(name)
+        return await procedure.run(self, procedure.parse(parameters))
 
     # --- what the daemon does with it --------------------------------------------------------------------------
 

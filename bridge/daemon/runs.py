@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.procedures.registry import PROCEDURES, Role
+from bridge.procedures.description import Role
+from bridge.procedures.registry import PROCEDURES
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink

@@ -34,6 +34,7 @@ from .common import (
     source_off_afterwards,
 )
 from .context import Context
+from .description import POTENTIOSTAT_AND_ROUTES, Procedure, Role
 
 #: A voltage that does not come to rest within this many looks is not a cell's: the approach goes on.
 _LOOKS = 10
@@ -272,3 +273,17 @@ class _Approach:
         }
         plain: dict[str, Any] = to_plain(fields)
         return plain
+
+
+PROCEDURE = Procedure(
+    name="make-contact",
+    summary="approach the pad in steps until the potentiostat, at zero current, sees the cell's voltage",
+    parameters=MakeContact,
+    roles={"manipulator": Role("manipulator"), **POTENTIOSTAT_AND_ROUTES},
+    run=run,
+    produces={
+        "verdict": "contact, or not found",
+        "ocv_v": "open-circuit voltage that the lead sees",
+        "contact_z_m": "where the tip first touched",
+    },
+)

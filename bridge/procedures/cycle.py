@@ -17,8 +17,9 @@ from .common import Reporter, check_route, instrument, potentiostat_of, select_r
 from .context import Context
 from .cycle_parameters import Cycle, check_plan, over_anode
 from .cycle_step import Step, run_step
+from .description import POTENTIOSTAT_AND_ROUTES, Procedure
 
-__all__ = ["Cycle", "run"]
+__all__ = ["PROCEDURE", "Cycle", "run"]
 
 #: Parts of a rest between which progress is told.
 _REST_PARTS = 20
@@ -168,3 +169,17 @@ class _Cycling:
             "coulombic_efficiency": efficiency,
             "steps": [step.to_dict() for step in self._steps if step.cycle == number],
         }
+
+
+PROCEDURE = Procedure(
+    name="cycle",
+    summary="galvanostatic charge, rest and discharge between two voltages",
+    parameters=Cycle,
+    roles=POTENTIOSTAT_AND_ROUTES,
+    run=run,
+    produces={
+        "charge_ah": "charge of the last full cycle",
+        "discharge_ah": "discharge of the last full cycle",
+        "coulombic_efficiency": "discharge over charge",
+    },
+)

@@ -28,6 +28,7 @@ from .common import (
     source_off_afterwards,
 )
 from .context import Context
+from .description import POTENTIOSTAT_AND_ROUTES, Procedure
 
 #: The voltage at which a cell of this field spends its time: what an instrument's input would take there is told.
 _CELL_V = 3.6
@@ -190,3 +191,17 @@ def _ended(record: SampleBlock, p: NoiseTest) -> str:
     if record.end is EndReason.OVERLOAD:
         return f"the instrument was over range {at}"
     return ""
+
+
+PROCEDURE = Procedure(
+    name="noise-test",
+    summary="constant current through a route: is it quiet and true enough for cycling at that current?",
+    parameters=NoiseTest,
+    roles=POTENTIOSTAT_AND_ROUTES,
+    run=run,
+    produces={
+        "verdict": "pass, fail or inconclusive, by the criterion asked for",
+        "mean_a": "mean current, with its confidence interval beside it",
+        "std_a": "standard deviation of the averages",
+    },
+)

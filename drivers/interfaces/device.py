@@ -29,9 +29,24 @@ class Options:
     """Base of each driver's options. Fields are made with `option`."""
 
 
-def option(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", **field: Any) -> Any:
-    """A field of a driver's options. With a `unit` the value is in that SI unit; text such as "30 nm" is accepted."""
-    metadata = {"help": help, "unit": unit}
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    unit: str = "",
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    choices: tuple[str, ...] = (),
+    **field: Any,
+) -> Any:
+    """A field of a driver's options or of a procedure's parameters.
+
+    With a `unit` the value is in that SI unit; text such as "30 nm" is accepted. Limits (in that unit) and `choices`
+    are held by `drivers.fields.parse_fields`, and are told to whoever makes a form.
+    """
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "choices": choices or None}
+    metadata = {"help": help, "unit": unit} | {name: limit for name, limit in limits.items() if limit is not None}
     return dataclasses.field(default=default, metadata=metadata, **field)
 
 

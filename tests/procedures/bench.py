@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from bridge.procedures.context import Answer, Question
+from bridge.procedures.registry import find
 from drivers.errors import CellNotOff, DeviceLost, InvalidValue, MoveFailed
+from drivers.fields import parse_fields
 from drivers.interfaces import (
     CurrentRange,
     Device,
@@ -20,6 +25,7 @@ from drivers.interfaces import (
     Potentiostat,
     PotentiostatCapabilities,
 )
+from drivers.plain import dumps
 from drivers.potentiostats.polling import Reading, poll
 from drivers.samples import Flag, SampleBlock
 from drivers.techniques import Galvanostatic, OpenCircuit, Technique
@@ -249,7 +255,12 @@ class BenchManipulator(Manipulator):
 
 
 class Bench:
-    """A context with devices in memory, and everything that the procedure said."""
+    """A context with devices in memory, and everything that the procedure said.
+
+    `answers` are what the operator will say, in order: a choice, or a choice and the values typed in. `saved` is what
+    an interrupted run left; `kept` is what this one saved, each time. Set `pausing` (and give a step `STOPPED` by
+    `smu.stop()`) to have it paused: `on_pause` is called at the pause point, and the run goes on.
+    """
 
     run = "run-1"
 
@@ -263,14 +274,29 @@ class Bench:
             "feedthrough": self.relays,
             "manipulator": self.tip,
         }
+        #: roles that several devices play
+        self.several: dict[str, tuple[Device, ...]] = {}
         self.steps: list[tuple[str, float | None, dict[str, Any]]] = []
         self.notes: list[str] = []
+        self.questions: list[Question] = []
+        self.answers: deque[str | tuple[str, dict[str, Any]]] = deque()
+        self.saved: dict[str, Any] = {}
+        self.kept: list[dict[str, Any]] = []
+        self.performed: list[tuple[str, dict[str, Any]]] = []
+        self.pausing = False
         self.on_progress: Callable[[str], None] = lambda step: None
+        self.on_pause: Callable[[], None] = lambda: None
 
     def device(self, role: str) -> Device:
         if role not in self.devices:
             raise InvalidValue(f"no device plays {role!r} in this run")
         return self.devices[role]
+
+    def every_device(self, role: str) -> tuple[Device, ...]:
+        return self.several.get(role) or ((self.devices[role],) if role in self.devices else ())
+
+    def has(self, role: str) -> bool:
+        return bool(self.every_device(role))
 
     def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
         self.steps.append((step, fraction, values))
@@ -279,10 +305,59 @@ class Bench:
     def note(self, text: str, **values: Any) -> None:
         self.notes.append(text)
 
+    async def save(self, **state: Any) -> None:
+        self.kept.append(json.loads(dumps(state)))
+
+    async def pause_point(self) -> None:
+        if self.pausing:
+            self.pausing = False
+            assert not self.smu.on, "a pause with the source on"
+            self.on_pause()
+
+    async def ask(self, question: Question) -> Answer:
+        self.questions.append(question)
+        assert self.answers, f"nobody is there to answer {question.text!r}"
+        answer = self.answers.popleft()
+        choice, values = (answer, {}) if isinstance(answer, str) else answer
+        if choice not in question.choices:
+            raise AssertionError(f"{choice!r} is none of {question.choices}")
+        parsed = None if question.fields is None else parse_fields(question.fields, values, noun="value")
+        return Answer(choice, parsed, by="bench", at_ns=self.smu.clock.time_ns())
+
+    async def perform(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        *,
+        title: str = "",
+        share: tuple[float, float] | None = None,
+    ) -> dict[str, Any]:
+        self.performed.append((name, dict(parameters)))
+        procedure = find(name)
+        return await procedure.run(_Part(self, title or name), procedure.parse(parameters))
+
     @property
     def step_names(self) -> list[str]:
         """Steps in order, each once in a row."""
         return [name for i, (name, *_) in enumerate(self.steps) if i == 0 or self.steps[i - 1][0] != name]
+
+
+class _Part:
+    """The context of a performed procedure: the bench's, with its own place for what it saves."""
+
+    def __init__(self, whole: Any, title: str) -> None:
+        self._whole = whole
+        self._title = title
+        self.saved: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
+        self._whole.progress(f"{self._title}: {step}", fraction, **values)
+
+    async def save(self, **state: Any) -> None:
+        dumps(state)
 
 
 def limited(capabilities: PotentiostatCapabilities, **changes: Any) -> PotentiostatCapabilities:
