@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from bridge.report import RunFolder
+from bridge.record import RunFolder
 from bridge.report.recorder import recording
 from drivers.errors import InvalidValue
 

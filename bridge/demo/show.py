@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from bridge.client import Lab, Run, connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from bridge.report import RunFolder, write_report
+from bridge.record import RunFolder
+from bridge.report import write_report
 from bridge.report.recorder import Recorder, recording
 from drivers.errors import PicobridgeError, RunFailed
 from drivers.samples import SampleBlock

@@ -1,7 +1,5 @@
-"""What a person takes away from a run: its recorded samples, pictures and a page to read."""
+"""What a person takes away from a run: pictures and a page to read."""
 
-from .bdf import BdfWriter
 from .page import write_report
-from .run_folder import RunFolder, StreamCount
 
-__all__ = ["BdfWriter", "RunFolder", "StreamCount", "write_report"]
+__all__ = ["write_report"]

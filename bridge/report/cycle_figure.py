@@ -15,10 +15,10 @@ from matplotlib.ticker import MaxNLocator
 from bridge.analysis.capacity import COULOMB_PER_AH
 from bridge.analysis.formatting import area, si
 from bridge.analysis.statistics import Floats
+from bridge.record.bdf import is_time_series
 from drivers.errors import InvalidValue
 from drivers.samples import SampleBlock
 
-from .bdf import is_time_series
 from .style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, new_figure, scale, time_scale
 
 #: Points of a curve in the picture; a longer record is thinned out, its extremes kept.

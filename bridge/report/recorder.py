@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bridge.client import BlockStream, Lab
+from bridge.record.raw import StreamCount
+from bridge.record.run_folder import RunFolder
 from drivers.samples import SampleBlock
-
-from .run_folder import RunFolder, StreamCount
 
 #: Files are flushed to the operating system this often (real seconds), so that a killed recorder loses little.
 _FLUSH_S = 1.0

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from mmap import mmap
 from operator import attrgetter
 from typing import Any
 
@@ -108,10 +109,16 @@ def decode(payload: bytes) -> SampleBlock:
 
     Keys that this version does not know are ignored.
     """
-    reader = _Reader(payload)
+    block, end = decode_at(payload, 0)
+    if end != len(payload):
+        raise InvalidValue(f"{len(payload) - end} bytes follow the block")
+    return block
+
+
+def decode_at(payload: bytes | mmap, position: int) -> tuple[SampleBlock, int]:
+    """One block of a CBOR sequence (RFC 8742), and where it ends. Raises as `decode`."""
+    reader = _Reader(payload, position)
     message = reader.value(0)
-    if reader.position != len(payload):
-        raise InvalidValue(f"{len(payload) - reader.position} bytes follow the block")
     if not isinstance(message, dict):
         raise InvalidValue("a block is a CBOR map")
     if message.get("v") != VERSION:
@@ -136,7 +143,7 @@ def decode(payload: bytes) -> SampleBlock:
     first_index = _field(message, "first_index", int)
     if first_index < 0:
         raise InvalidValue(f"first_index is {first_index}; it cannot be negative")
-    return SampleBlock(
+    block = SampleBlock(
         stream=_field(message, "stream", str),
         first_index=first_index,
         start_time_ns=_field(message, "start_time_ns", int),
@@ -145,6 +152,7 @@ def decode(payload: bytes) -> SampleBlock:
         end=reason,
         attributes=_field(message, "attributes", dict),
     )
+    return block, reader.position
 
 
 def bytes_per_sample(block: SampleBlock) -> int:
@@ -217,10 +225,10 @@ class _Reader:
     Every message of a subscriber passes here, so it works on the bytes by index and slices only what it keeps.
     """
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes | mmap, position: int) -> None:
         self._payload = payload
         self._size = len(payload)
-        self.position = 0
+        self.position = position
 
     def value(self, depth: int) -> Any:
         major, low, argument = self._head()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.main import main
-from bridge.report.run_folder import RunFolder
+from bridge.record.run_folder import RunFolder
 from drivers.errors import BridgeUnreachable
 from tests.bridge.conftest import free_port
 from tests.client.conftest import BenchMaker

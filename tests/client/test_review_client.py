@@ -12,7 +12,7 @@ import pytest
 from bridge.client import BlockStream, connect
 from bridge.client.connection import Listener
 from bridge.daemon.runs import Runs
-from bridge.report import RunFolder
+from bridge.record import RunFolder
 from bridge.report.recorder import Recorder
 from bridge.transfer.codec import encode
 from bridge.transfer.mqtt import Incoming, Message

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bridge.report import BdfWriter, RunFolder
-from bridge.report.bdf import HEADER
+from bridge.record import RunFolder
+from bridge.record.bdf import BdfTables
 from bridge.transfer.codec import decode, encode
 from drivers.errors import InvalidValue
 from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, EndReason, SampleBlock
@@ -50,45 +49,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_bdf_has_the_labels_of_the_format_and_every_bit(tmp_path: Path) -> None:
-    path = tmp_path / "cell.bdf.csv"
-    with BdfWriter(path) as writer:
-        writer.write(block(0, 3))
-        writer.write(block(3, 2, time=0.3))
-    read = rows(path)
-    assert tuple(read[0]) == HEADER
-    assert {"Test Time / s", "Voltage / V", "Current / A"} <= set(read[0])
-    assert [float(row["Current / A"]) for row in read] == [1e-12 * (1 + i / 7) for i in range(5)]
-    assert [row["Sample Index / 1"] for row in read] == ["0", "1", "2", "3", "4"]
-    assert float(read[1]["Unix Time / s"]) == START_NS / 1e9 + 0.1
-
-
-def test_a_second_technique_is_a_second_step_and_time_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "cell.bdf.csv"
-    with BdfWriter(path) as writer:
-        writer.write(block(0, 2, end=EndReason.DURATION))
-        writer.write(block(2, 2, start_ns=START_NS + 60 * 10**9))
-    read = rows(path)
-    assert [row["Step Count / 1"] for row in read] == ["1", "1", "2", "2"]
-    assert [float(row["Test Time / s"]) for row in read] == [0.0, 0.1, 60.0, 60.1]
-
-
-def test_a_reading_without_a_number_stays_one(tmp_path: Path) -> None:
-    path = tmp_path / "cell.bdf.csv"
-    bad = block(0, 1)
-    bad["current_a"][0] = math.nan
-    with BdfWriter(path) as writer:
-        writer.write(bad)
-    assert rows(path)[0]["Current / A"] == "nan"
-
-
 def spectrum() -> SampleBlock:
     return SampleBlock.of(IMPEDANCE_COLUMNS, {c.name: [1.0] for c in IMPEDANCE_COLUMNS}, stream="pstat-1")
 
 
-def test_bdf_takes_no_impedance(tmp_path: Path) -> None:
-    with BdfWriter(tmp_path / "z.bdf.csv") as writer, pytest.raises(InvalidValue, match="no time series"):
-        writer.write(spectrum())
+def test_bdf_takes_no_impedance() -> None:
+    with pytest.raises(InvalidValue, match="no time series"):
+        BdfTables(cycles=False).table(spectrum())
 
 
 def test_a_folder_holds_blocks_to_the_bit_and_text_beside(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Blocks on disk as they passed: one CBOR sequence (RFC 8742) a stream, readable up to where a crash cut it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Self
+
+from bridge.transfer.codec import Header, decode_at, part
+from drivers.errors import InvalidValue
+from drivers.samples import SampleBlock
+
+SUFFIX = ".cborseq"
+
+
+@dataclass(slots=True)
+class StreamCount:
+    """What of a stream was recorded. `missing` and `duplicated` are by sample index."""
+
+    samples: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    first_index: int | None = None
+    next_index: int | None = None
+
+    def fresh(self, block: SampleBlock) -> SampleBlock | None:
+        """Count a block; returns what of it was not recorded yet. None if that is nothing."""
+        expected = block.first_index if self.next_index is None else self.next_index
+        if self.first_index is None:
+            self.first_index = block.first_index
+        self.missing += max(0, block.first_index - expected)
+        old = min(max(0, expected - block.first_index), len(block))
+        self.duplicated += old
+        if old and old == len(block):
+            return None
+        self.samples += len(block) - old
+        self.next_index = max(expected, block.next_index)
+        return part(block, old, len(block)) if old else block
+
+
+class RawWriter:
+    """One new file. What `write` was given is the operating system's when it returns: only a power cut can lose it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `FileExistsError`."""
+        self.path = path
+        self._file = path.open("xb", buffering=0)
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._header: Header | None = None
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, blocks: Sequence[SampleBlock]) -> None:
+        """All of them or, with an `OSError`, none: what was half written is cut off again."""
+        data = b"".join(self._encoded(block) for block in blocks)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file.fileno(), memoryview(data)[written:])
+        except OSError:
+            os.ftruncate(self._file.fileno(), self._size)
+            os.lseek(self._file.fileno(), self._size, os.SEEK_SET)
+            raise
+        self._size += len(data)
+        self._hash.update(data)
+
+    def sync(self) -> None:
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _encoded(self, block: SampleBlock) -> bytes:
+        if self._header is None or not self._header.fits(block):
+            self._header = Header(block)
+        return self._header.encode(block)
+
+
+class RawReader:
+    """Iterates over the blocks of a file. Afterwards `unread_bytes` is what follows the last whole block: 0 unless the
+    writer was killed in the middle of one, or the file was damaged; `reason` then says what is wrong there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unread_bytes = 0
+        self.reason = ""
+
+    def __iter__(self) -> Iterator[SampleBlock]:
+        with self.path.open("rb") as file:
+            if not (size := os.fstat(file.fileno()).st_size):
+                return
+            with mmap(file.fileno(), size, access=ACCESS_READ) as content:
+                position = 0
+                while position < size:
+                    try:
+                        block, position = decode_at(content, position)
+                    except InvalidValue as error:
+                        self.unread_bytes, self.reason = size - position, error.message
+                        return
+                    yield block
+
+
+class RawFiles:
+    """The raw files of one folder, a stream each; `name_of` gives the stem of a stream's file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, RawWriter] = {}
+        self.counts: dict[str, StreamCount] = {}
+
+    def names(self) -> dict[str, str]:
+        """File names by stream."""
+        return {stream: writer.path.name for stream, writer in self._writers.items()}
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 by file name."""
+        return {writer.path.name: writer.sha256 for writer in self._writers.values()}
+
+    def count(self, block: SampleBlock) -> SampleBlock | None:
+        """What of the block is new to its stream: that is what must be written."""
+        return self.counts.setdefault(block.stream, StreamCount()).fresh(block)
+
+    def write(self, stream: str, stem: str, blocks: Sequence[SampleBlock]) -> None:
+        """Append to the stream's file, which is made as `stem` says if there is none. Raises `OSError`."""
+        if stream not in self._writers:
+            self._writers[stream] = RawWriter(self._unused(stem))
+        self._writers[stream].write(blocks)
+
+    def sync(self) -> None:
+        """To the disk itself. Raises `OSError`."""
+        for writer in list(self._writers.values()):
+            writer.sync()
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _unused(self, stem: str) -> Path:
+        """A path for a stream; two streams whose names differ only in odd characters do not share one."""
+        name, number = stem, 1
+        while (path := self._folder / f"{name}{SUFFIX}").exists():
+            number += 1
+            name = f"{stem}_{number}"
+        return path

@@ -1,0 +1,237 @@
+"""One run being recorded: a bounded queue on the event loop's side, one thread that writes.
+
+Nothing here blocks the loop. What `add` has taken is the operating system's about 20 ms later; every few seconds it is
+synced to the disk. If the disk fills up, `error` is set while there is still room for what is queued: the run must end
+then, and nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from bridge.transfer.codec import sample_bytes
+from drivers.errors import PicobridgeError, RunFailed
+from drivers.plain import dumps, to_plain
+from drivers.samples import SampleBlock
+
+from . import manifest
+from .files import file_name, json_text, replace_file, sync_folder
+from .raw import RawFiles
+
+#: Blocks are gathered for so long before they are written together (real seconds).
+GATHER_S = 0.02
+#: A power cut loses at most so much (real seconds).
+SYNC_S = 5.0
+#: How often the free space is looked at (real seconds).
+SPACE_S = 1.0
+#: What one waiting block costs in memory beside its samples, about.
+_OVERHEAD = 1000
+_ROOM = "Make room, or set [bridge] data_dir to a folder on another disk; record = false runs without a record."
+
+
+def free_bytes(path: Path) -> int:
+    """What an ordinary user may still write there."""
+    return shutil.disk_usage(path).free
+
+
+class Recording:
+    """Made by `Recorder.begin`. `description` is the manifest so far. `reserve_bytes` is what must stay free."""
+
+    def __init__(
+        self,
+        folder: Path,
+        description: dict[str, Any],
+        *,
+        limit_bytes: int,
+        reserve_bytes: int,
+        free: Callable[[Path], int] = free_bytes,
+    ) -> None:
+        self.folder = folder
+        #: why nothing more can be recorded; the run must end
+        self.error: PicobridgeError | None = None
+        self._description = description
+        self._limit_bytes = limit_bytes
+        self._reserve_bytes = reserve_bytes
+        self._free = free
+        self._raw = RawFiles(folder)
+        self._events = os.open(folder / manifest.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._queue: deque[tuple[str, SampleBlock]] = deque()
+        self._lines: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._blocks_written = self._lines_written = 0
+        self._devices: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ending = asyncio.Event()
+        self._synced = self._looked = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="picobridge-record")
+        self._task = asyncio.create_task(self._serve(), name=f"record {folder.name}")
+
+    # --- while the run goes ------------------------------------------------------------------------------------
+
+    def add(self, device: str, block: SampleBlock) -> None:
+        """Queue a block of a device, as part of its stream. Check `full` and `error` afterwards."""
+        self._devices.setdefault(device, block.stream)
+        self._queue.append((device, block))
+        self._account(_size(block))
+        self._wake.set()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Queue something that was said about the run."""
+        self._description["events"].append(event)
+        self._lines.append(dumps(event) + b"\n")
+        self._wake.set()
+
+    def part(self, procedure: str, title: str, result: Any) -> None:
+        """A procedure within this one has ended."""
+        self._description["parts"].append({"procedure": procedure, "title": title, "result": to_plain(result)})
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+    async def room(self, timeout_s: float) -> bool:
+        """Wait until the queue is not full; false if it still is after `timeout_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
+        return not self.full
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    async def end(self, status: str, ended_ns: int, error: Mapping[str, Any] | None, result: Any) -> None:
+        """Write what is queued, the result and the manifest; nothing may be added afterwards.
+
+        Raises `RunFailed` if not everything could be written; the folder then says that it is not complete.
+        """
+        self._ending.set()
+        self._wake.set()
+        try:
+            await self._task
+            self._description |= {"status": status, "ended_ns": ended_ns, "ended_utc": manifest.utc(ended_ns)}
+            self._description["error"] = None if error is None else dict(error)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, result)
+        except OSError as failure:
+            raise self._failed(failure) from failure
+        finally:
+            self._raw.close()
+            os.close(self._events)
+            self._thread.shutdown(wait=False)
+
+    def _finish(self, result: Any) -> None:
+        """In the thread. The queue is empty, or it cannot be emptied."""
+        left = sum(len(block) for _, block in self._queue)
+        if result is not None:
+            replace_file(self.folder / manifest.RESULT, json_text(result))
+        if not left:
+            self._raw.sync()
+        counts, names = self._raw.counts, self._raw.names()
+        self._description["streams"] = {
+            device: {
+                "stream": stream,
+                "first_index": counts[stream].first_index,
+                "next_index": counts[stream].next_index,
+                "samples": counts[stream].samples,
+                "missing": counts[stream].missing,
+                "file": names.get(stream),
+            }
+            for device, stream in self._devices.items()
+            if stream in counts
+        }
+        paths = manifest.files_of(self.folder)
+        self._description["files"] = manifest.describe_files(self.folder, paths, self._raw.checksums())
+        self._description["complete"] = not left
+        manifest.write(self.folder, self._description)
+        if left:
+            raise OSError(f"{left} samples are not on disk")
+
+    # --- the writer --------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Until the end, and until everything that waits is written or cannot be."""
+        while not self._ending.is_set() or self._queue or self._lines:
+            await self._wake.wait()
+            self._wake.clear()
+            written = await self._write_waiting()
+            if self._ending.is_set() and not written:
+                return  # it was tried once more; nobody is left who could make room
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._ending.wait()
+            if self._ending.is_set():
+                self._wake.set()
+
+    async def _write_waiting(self) -> bool:
+        blocks, lines = [*self._queue], [*self._lines]
+        self._blocks_written = self._lines_written = 0
+        failure: Exception | None = None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, blocks, lines)
+        except (OSError, PicobridgeError) as error:
+            failure = error
+        for _ in range(self._blocks_written):
+            self._account(-_size(self._queue.popleft()[1]))
+        for _ in range(self._lines_written):
+            self._lines.popleft()
+        if failure is not None and self.error is None:
+            self.error = self._failed(failure)
+        return failure is None
+
+    def _write(self, blocks: list[tuple[str, SampleBlock]], lines: list[bytes]) -> None:
+        """In the thread. Counts what it has written, so that after an error only that leaves the queues."""
+        for device, group in groupby(blocks, key=itemgetter(0)):
+            own = [block for _, block in group]
+            self._raw.write(own[0].stream, file_name(device), own)
+            for block in own:
+                self._raw.count(block)
+            self._blocks_written += len(own)
+        for line in lines:
+            os.write(self._events, line)
+            self._lines_written += 1
+        now = time.monotonic()
+        if now - self._synced >= SYNC_S:
+            self._synced = now
+            self._raw.sync()
+            sync_folder(self.folder)
+        if now - self._looked >= SPACE_S:
+            self._looked = now
+            self._check_space()
+
+    def _check_space(self) -> None:
+        """In the thread. Raises `RunFailed` while there is still room for the whole queue."""
+        free = self._free(self.folder)
+        if free < self._reserve_bytes and not self._ending.is_set():
+            raise RunFailed(
+                f"the disk of {self.folder} is nearly full: {free / 1e6:.0f} MB are free, "
+                f"{self._reserve_bytes / 1e6:.0f} MB are kept free: the source is switched off before a sample is lost",
+                hint=_ROOM,
+            )
+
+    def _account(self, count: int) -> None:
+        self._queued_bytes += count
+        if self._queued_bytes >= self._limit_bytes:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    def _failed(self, failure: Exception) -> PicobridgeError:
+        if isinstance(failure, PicobridgeError):
+            return failure
+        reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+        return RunFailed(f"the record {self.folder} cannot be written: {reason}", hint=_ROOM)
+
+
+def _size(block: SampleBlock) -> int:
+    return _OVERHEAD + sample_bytes(block)

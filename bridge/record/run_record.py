@@ -1,0 +1,152 @@
+"""Read what was recorded, whether or not it ended well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from drivers.errors import InvalidValue
+from drivers.samples import SampleBlock
+
+from . import manifest
+from .export import KINDS, export_stream
+from .files import sha256_of
+from .raw import SUFFIX, RawReader
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One folder. Making one raises `InvalidValue` if the folder is none of ours."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> RunRecord:
+        return cls(folder, manifest.read(folder))
+
+    @property
+    def run(self) -> str:
+        return str(self.manifest["run"])
+
+    @property
+    def procedure(self) -> str:
+        return str(self.manifest["procedure"])
+
+    @property
+    def complete(self) -> bool:
+        return self.manifest.get("complete") is True
+
+    @property
+    def status(self) -> str:
+        """As the manifest says; "unfinished" where it still says "running": under way, or cut off by a crash."""
+        status = str(self.manifest["status"])
+        return "unfinished" if status == "running" else status
+
+    @cached_property
+    def result(self) -> Any:
+        """What the procedure returned; None if it did not come to that, or returned nothing."""
+        try:
+            return json.loads((self.folder / manifest.RESULT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InvalidValue(f"{self.folder / manifest.RESULT} is damaged: {error}") from error
+
+    @property
+    def verdict(self) -> str:
+        """Of the result, if it has one; else the run's status."""
+        verdict = self.result.get("verdict") if isinstance(self.result, Mapping) else None
+        return str(verdict) if verdict else self.status
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """As far as they were written, also after a crash."""
+        if self.complete:
+            return list(self.manifest["events"])
+        try:
+            lines = (self.folder / manifest.EVENTS).read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines[:-1] if line]  # what follows the last LF was cut off
+
+    @property
+    def raw_files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def samples(self) -> dict[str, list[SampleBlock]]:
+        """All blocks, by device (the stem of the file)."""
+        return {path.name.removesuffix(SUFFIX): list(RawReader(path)) for path in self.raw_files}
+
+    def export(self, kinds: Collection[str] = KINDS) -> list[Path]:
+        """Write Parquet and CSV beside the raw files; returns their paths. Lists them in a complete run's manifest."""
+        about = {"run": self.run, "procedure": self.procedure}
+        made = [path for raw in self.raw_files for path in export_stream(raw, kinds, about)]
+        self.list_files(made)
+        return made
+
+    def list_files(self, paths: Collection[Path]) -> None:
+        """Add files that were made later to the manifest. One of a run that is under way is its recorder's alone."""
+        if self.complete and paths:
+            content = manifest.read(self.folder)
+            content["files"] |= manifest.describe_files(self.folder, paths)
+            manifest.write(self.folder, content)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the record, a line each: files missing or changed, samples missing, never ended."""
+        found = (
+            [] if self.complete else [f"the run did not end properly (status {self.status}); this is what was saved"]
+        )
+        for name, known in self.manifest["files"].items():
+            path = self.folder / name
+            if not path.is_file():
+                found.append(f"{name} is missing")
+            elif sha256_of(path) != known["sha256"]:
+                found.append(f"{name} is not what was written: its SHA-256 differs")
+        found += [
+            f"{stream['missing']} samples of {device} are missing"
+            for device, stream in self.manifest["streams"].items()
+            if stream["missing"]
+        ]
+        for path in self.raw_files:
+            reader = RawReader(path)
+            for _ in reader:
+                pass
+            if reader.unread_bytes:
+                found.append(f"the last {reader.unread_bytes} bytes of {path.name} cannot be read: {reader.reason}")
+        return found
+
+
+def records(data_dir: Path) -> Iterator[RunRecord]:
+    """All runs below a directory, the oldest first; folders that are none of ours are passed over."""
+    found = []
+    for path in data_dir.glob(f"*/{manifest.NAME}"):
+        try:
+            found.append(RunRecord.open(path.parent))
+        except InvalidValue:
+            continue
+    return iter(sorted(found, key=lambda record: (record.manifest["started_ns"], record.run)))
+
+
+def find(name: str, data_dir: Path) -> RunRecord:
+    """A run by its id, the name of its folder, or the folder's path. Raises `InvalidValue`."""
+    if Path(name).is_dir():
+        return RunRecord.open(Path(name))
+    if (data_dir / name / manifest.NAME).is_file():
+        return RunRecord.open(data_dir / name)
+    known = list(records(data_dir))
+    fitting = [record for record in known if record.run == name]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        folders = ", ".join(record.folder.name for record in fitting)
+        raise InvalidValue(f"run {name!r} is recorded several times in {data_dir}; accepted: one of {folders}")
+    newest = ", ".join(record.run for record in known[-5:]) or "none"
+    raise InvalidValue(
+        f"run {name!r} is not recorded in {data_dir}; the newest there: {newest}",
+        hint="Give the run's id, its folder, or --folder DIRECTORY where the daemon's data_dir is another.",
+    )
