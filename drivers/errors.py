@@ -192,6 +192,10 @@ class RunFailed(PicobridgeError):
     """A run ended by a fault; the message says which."""
 
 
+class HealthStop(RunFailed):
+    """The health watch ended the run, with the source off; `detail["finding"]` is what it found."""
+
+
 # --- the bridge ----------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,7 @@ class Situation:
 
     `area_m2` is None where nobody said it. `range_a` is the full scale of the current range. `low_v` and `high_v` are
     the hard window. `planned_c` is the charge that a step is planned to take. `settle_s` is the range's settling time.
+    `cell` False leaves out what makes sense for a cell only: a noise test's resistor is not shorted.
     """
 
     technique: Technique
@@ -69,6 +70,7 @@ class Situation:
     high_v: float | None = None
     planned_c: float | None = None
     settle_s: float = 0.0
+    cell: bool = True
 
     @property
     def set_a(self) -> float | None:

@@ -39,23 +39,19 @@ class Thresholds:
 
 
 class HealthWatch:
-    """Give it a run's techniques one after the other; it tells what it finds.
+    """Give it a run's techniques one after the other; it tells what it finds."""
 
-    `cell` False leaves out what makes sense for a cell only (short, contact): a noise test's resistor is not shorted.
-    """
-
-    def __init__(self, thresholds: Thresholds | None = None, *, cell: bool = True) -> None:
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
         t = thresholds or Thresholds()
-        self._detectors: list[Detector] = [OverloadDetector(t.overload_stays_s), DriftDetector(t.drift_tolerance)]
-        if cell:
-            self._detectors = [
-                ShortDetector(),
-                FallingDetector(),
-                ContactDetector(t.contact),
-                WindowDetector(),
-                *self._detectors,
-                PartialShortDetector(t.leak_share),
-            ]
+        self._always: list[Detector] = [OverloadDetector(t.overload_stays_s), DriftDetector(t.drift_tolerance)]
+        self._of_a_cell: list[Detector] = [
+            ShortDetector(),
+            FallingDetector(),
+            ContactDetector(t.contact),
+            WindowDetector(),
+            PartialShortDetector(t.leak_share),
+        ]
+        self._detectors: list[Detector] = []
         self._situation: Situation | None = None
         self._binner = Binner(1)
 
@@ -63,6 +59,7 @@ class HealthWatch:
         """A technique starts."""
         self._situation = situation if situation.sampled else None
         self._binner = Binner(stride_of(situation))
+        self._detectors = [*self._of_a_cell, *self._always] if situation.cell else self._always
         for detector in self._detectors:
             detector.begin(situation)
 

@@ -1,0 +1,160 @@
+"""The health watch of one run: blocks in, findings out, and what is to be done about them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bridge.analysis.health.detector import Finding, Situation
+from bridge.analysis.health.watch import HealthWatch
+from drivers.errors import HealthStop
+from drivers.interfaces import PotentiostatCapabilities
+from drivers.samples import SampleBlock
+from drivers.techniques import Galvanostatic, Technique
+
+from .watch_options import WatchOptions
+
+#: So many findings are kept for the result; more are counted only.
+KEPT = 1000
+#: The hard window is so far beyond the schedule's own (domain note, 1.1: 1.8 and 4.3 V for 2.0 and 4.2 V).
+_BELOW_V, _ABOVE_V = 0.2, 0.1
+#: Procedures that put a current through something that is no cell, or that touch and leave it on purpose.
+WITHOUT_CELL = frozenset({"noise-test", "make-contact", "current-check", "wiring-test", "approach"})
+
+
+class RunWatch:
+    """`tell` publishes a finding (of a run that goes on, or of one that has been stopped). `pause` asks for a pause and
+    says whether there will be one. `parameters` are the procedure's: area, window and lead are taken from there.
+    """
+
+    def __init__(
+        self,
+        options: WatchOptions,
+        procedure: str,
+        parameters: Any,
+        tell: Callable[[Finding, Mapping[str, Any]], None],
+        pause: Callable[[Finding], bool],
+    ) -> None:
+        self._options = options
+        self._procedure = procedure
+        self._parameters = parameters
+        self._tell = tell
+        self._pause = pause
+        self._watches: dict[str, HealthWatch] = {}
+        self._told: dict[str, Any] = {}
+        self._counts: Counter[str] = Counter()
+        #: all findings so far, as JSON values, the oldest first
+        self.findings: list[dict[str, Any]] = []
+
+    def describe_sample(self, **known: Any) -> None:
+        """What a procedure knows of the sample better than its parameters: `area_m2`, `stray_f`, `low_v`, `high_v`,
+        `planned_c`, `cell`. Counts from the next technique on."""
+        self._told.update(known)
+
+    def begin(self, device: str, technique: Technique, capabilities: PotentiostatCapabilities) -> None:
+        """A technique starts on a device."""
+        watch = self._watches.get(device)
+        if watch is None:
+            watch = self._watches[device] = HealthWatch(self._options.thresholds)
+        watch.begin(self._situation(technique, capabilities))
+
+    def add(self, device: str, block: SampleBlock) -> HealthStop | None:
+        """The next block. Returns what to raise if the run is to end by it, to be told with `stopped` afterwards."""
+        watch = self._watches[device]
+        found = []
+        if len(block) and "voltage_v" in block.data:
+            found = watch.add(block["time_s"], block["voltage_v"], block["current_a"], block["flags"])
+        if block.end is not None:
+            found += watch.finish(block.end)
+        for finding in found:
+            reaction = self._options.reaction(finding)
+            if reaction == "off":
+                continue
+            entry = {"device": device, "time_ns": block.start_time_ns + round(finding.to_s * 1e9), **finding.to_dict()}
+            if reaction == "stop" or (reaction == "pause" and not self._pause(finding)):
+                self._keep({**entry, "reaction": "stop"}, finding)
+                return HealthStop(
+                    finding.text,
+                    device=device,
+                    operation="health watch",
+                    hint=finding.action,
+                    finding=self.findings[-1],
+                )
+            self._keep({**entry, "reaction": reaction}, finding)
+            self._tell(finding, self.findings[-1])
+        return None
+
+    def stopped(self, stop: HealthStop, finding: Mapping[str, Any], command_s: float, off_s: float) -> None:
+        """The source is off: `command_s` after the sample came it was told to, `off_s` after it that was proven."""
+        timed = {**finding, "source_off_command_s": command_s, "source_off_proven_s": off_s}
+        stop.detail["finding"] = timed
+        for at, kept in enumerate(self.findings):
+            if kept is finding:
+                self.findings[at] = timed
+        self._tell(_told(timed), timed)
+
+    def describe(self) -> dict[str, Any]:
+        """For the run's state."""
+        return {
+            "enabled": self._options.enabled,
+            "counts": dict(self._counts),
+            "last": self.findings[-1] if self.findings else None,
+        }
+
+    def _keep(self, entry: dict[str, Any], finding: Finding) -> None:
+        self._counts[finding.kind] += 1
+        if len(self.findings) >= KEPT:
+            del self.findings[KEPT // 2]
+        self.findings.append(entry)
+
+    def _situation(self, technique: Technique, capabilities: PotentiostatCapabilities) -> Situation:
+        options = self._options
+        lowest = self._known("voltage_min_v", getattr(technique, "voltage_min_v", None))
+        highest = self._known("voltage_max_v", getattr(technique, "voltage_max_v", None))
+        low = options.window_low_v if options.window_low_v is not None else self._told.get("low_v")
+        high = options.window_high_v if options.window_high_v is not None else self._told.get("high_v")
+        return Situation(
+            technique=technique,
+            stray_f=self._known("stray_f", None) or options.stray_f,
+            area_m2=self._known("area_m2", None),
+            low_v=low if low is not None else None if lowest is None else lowest - _BELOW_V,
+            high_v=high if high is not None else None if highest is None else highest + _ABOVE_V,
+            planned_c=self._told.get("planned_c"),
+            settle_s=_settling(technique, capabilities),
+            cell=self._is_cell(technique),
+        )
+
+    def _known(self, name: str, otherwise: float | None) -> float | None:
+        for value in (self._told.get(name), getattr(self._parameters, name, None)):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+        return otherwise
+
+    def _is_cell(self, technique: Technique) -> bool:
+        if self._options.cell != "auto":
+            return self._options.cell == "yes"
+        if "cell" in self._told:
+            return bool(self._told["cell"])
+        if self._procedure in WITHOUT_CELL:
+            return False
+        if isinstance(technique, Galvanostatic):
+            return technique.voltage_max_v is not None or technique.voltage_min_v is not None
+        return True
+
+
+def _settling(technique: Technique, capabilities: PotentiostatCapabilities) -> float:
+    """Settling of the smallest range that holds the set current; 0 where it is not known."""
+    set_a = abs(technique.current_a) if isinstance(technique, Galvanostatic) else 0.0
+    fitting = [r for r in capabilities.current_ranges if r.full_scale_a >= set_a > 0.0]
+    return min(fitting, key=lambda r: r.full_scale_a).settling_s if fitting else 0.0
+
+
+def _told(entry: Mapping[str, Any]) -> Finding:
+    return Finding(**{name: entry[name] for name in Finding.__slots__})
+
+
+def now_s() -> float:
+    """The clock by which reactions are measured: real seconds, whatever a simulated instrument's time does."""
+    return time.perf_counter()
