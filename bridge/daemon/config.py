@@ -5,6 +5,11 @@
     prefix = "picobridge/lab"           # if they are to begin otherwise
     state_dir = "/var/lib/picobridge"   # default: $STATE_DIRECTORY, or ~/.local/state/picobridge/<name>
     queue_mb = 64                       # samples of a device that wait for a broker, in 10^6 bytes
+    record = true                       # every run into a folder of its own, below
+    data_dir = "/data/runs"             # default: runs in state_dir
+    min_free_mb = 100                   # a run stops rather than leave less on that disk, and starts with twice as much
+    exports = true                      # at a run's end Parquet and CSV of its samples, in a process of its own
+    reports = true                      # and its report with pictures
 
     [broker]
     url = "embedded"                    # the default; or mqtt://host:1883, mqtts://host:8883
@@ -43,6 +48,7 @@ from drivers.errors import ConfigurationError, InvalidValue
 from .problems import Problems, Table
 
 EMBEDDED = "embedded"
+_BRIDGE = ("name", "prefix", "state_dir", "queue_mb", "record", "data_dir", "min_free_mb", "exports", "reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,11 @@ class Config:
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     devices: Mapping[str, DeviceConfig] = field(default_factory=dict)
     queue_bytes: int = 64_000_000
+    data_dir: Path | None = None
+    """Where runs are recorded; None: they are not."""
+    min_free_bytes: int = 100_000_000
+    exports: bool = True
+    reports: bool = False
 
     @property
     def topics(self) -> Topics:
@@ -103,11 +114,15 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
     """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
     # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
     top = Table(problems, "", content, ("bridge", "broker", "devices", "hil"))
-    bridge = top.table("bridge", ("name", "prefix", "state_dir", "queue_mb"))
+    bridge = top.table("bridge", _BRIDGE)
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
     queue_mb = bridge.integer("queue_mb", 64, 1, 100_000)
     state_dir = bridge.text("state_dir", "")
+    state_path = _state_dir(state_dir, name, folder)
+    data_dir = bridge.text("data_dir", "")
+    record = bridge.boolean("record", True)
+    data_path = folder / Path(data_dir).expanduser() if data_dir else state_path / "runs"
     broker = _broker(top, folder)
     devices_table = top.table("devices", None)
     devices = {key: _device(devices_table, key) for key in devices_table}
@@ -115,10 +130,14 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
     return Config(
         bridge=name,
         prefix=prefix,
-        state_dir=_state_dir(state_dir, name, folder),
+        state_dir=state_path,
         broker=broker,
         devices=devices,
         queue_bytes=queue_mb * 1_000_000,
+        data_dir=data_path if record else None,
+        min_free_bytes=bridge.integer("min_free_mb", 100, 1, 10_000_000) * 1_000_000,
+        exports=bridge.boolean("exports", True),
+        reports=bridge.boolean("reports", True),
     )
 
 

@@ -20,6 +20,7 @@ from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
+from bridge.record.recorder import check_writable
 from bridge.transfer.aiomqtt_session import connect
 from bridge.transfer.embedded_broker import embedded_broker
 from bridge.transfer.mqtt import BrokerAddress, Connect, Message
@@ -33,6 +34,7 @@ from drivers.interfaces import Device
 from .config import Config, DeviceConfig
 from .events import Events
 from .journal import Journal
+from .records import Records
 from .requests import Requests
 from .runs import Runs, describe_procedures
 from .supervisor import DeviceSupervisor
@@ -57,8 +59,8 @@ class Daemon:
     """`clock_for(name)` gives the clock of a device (a simulated one brings its own); `make` makes the devices.
     `flush_s` is how long stopping waits for a broker, `backoff_s` the first and the longest pause between connections.
 
-    Not to be entered again. Entering raises `ConfigurationError` (state directory), `PortBusy` (embedded broker),
-    `InvalidValue` (an option of a driver).
+    Not to be entered again. Entering raises `ConfigurationError` (state directory, data directory), `PortBusy`
+    (embedded broker), `InvalidValue` (an option of a driver).
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Daemon:
         self._backoff_s = backoff_s
         self._journal = Journal(config.state_dir)
         self._events: Events
+        self._records: Records
         self._requests: Requests
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -126,6 +129,8 @@ class Daemon:
     async def _start(self) -> None:
         interrupted = self._journal.open()
         self._stack.callback(self._journal.close)
+        if self.config.data_dir is not None:
+            await asyncio.to_thread(check_writable, self.config.data_dir)
         devices = {name: self._make(device, self._clock_for(name)) for name, device in self.config.devices.items()}
         self.broker = self.config.broker.address or BrokerAddress("127.0.0.1", self.config.broker.port)
         self._open_uplink()
@@ -157,7 +162,8 @@ class Daemon:
             backoff_s=self._backoff_s,
         )
         self._events = Events(self.uplink, self.topics)
-        self.runs = Runs(self.devices, self._journal, self.uplink, self.topics, self._events)
+        self._records = Records(self.config, self._events)
+        self.runs = Runs(self.devices, self._journal, self.uplink, self.topics, self._events, self._records)
         self._requests = Requests(self._handlers(), self.uplink, self.topics, self._events)
 
     def _supervise(self, devices: Mapping[str, Device]) -> None:
@@ -208,6 +214,7 @@ class Daemon:
         running = self.runs.cancel_all()
         await self._requests.close()
         await self.runs.wait(running)
+        await self._records.close()
         uplink_tasks = [task for task in self._tasks if task.get_name() == "picobridge uplink"]
         for task in self._tasks:
             if task not in uplink_tasks:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.transfer.mqtt import Message
-from bridge.transfer.plain import dumps
+from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers.errors import PicobridgeError
@@ -21,6 +22,8 @@ class Events:
     """`kind` is daemon, device, run, request or safety; `severity` is info, warning or error."""
 
     def __init__(self, uplink: Uplink, topics: Topics) -> None:
+        #: told each event, for those who keep them
+        self.heard: Callable[[Mapping[str, Any]], None] = lambda event: None
         self._uplink = uplink
         self._topic = topics.events
 
@@ -47,3 +50,4 @@ class Events:
             "values": values,
         }
         self._uplink.publish(Message(self._topic, dumps(event)))
+        self.heard(to_plain(event))

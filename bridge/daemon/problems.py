@@ -81,6 +81,13 @@ class Table:
             return default
         return value
 
+    def boolean(self, key: str, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            self.problem(key, f"is {value!r}; accepted: true or false")
+            return default
+        return value
+
     def choice(self, key: str, default: str | None, accepted: tuple[str, ...]) -> str:
         value = self.text(key, default)
         if value and value not in accepted:

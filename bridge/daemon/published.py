@@ -1,4 +1,4 @@
-"""A potentiostat whose blocks are published as they pass."""
+"""A potentiostat whose blocks are published, and recorded, as they pass."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from bridge.record import Recording
 from bridge.transfer.pump import SamplePump
 from drivers.errors import DeviceLost, RunFailed
 from drivers.interfaces import Device, Identity, Potentiostat, PotentiostatCapabilities
@@ -23,7 +24,11 @@ class PublishedPotentiostat(Potentiostat):
     """What a procedure gets in place of the driver. `attributes` says what to add to each block's."""
 
     def __init__(
-        self, supervisor: DeviceSupervisor, pump: SamplePump, attributes: Callable[[], Mapping[str, Any]]
+        self,
+        supervisor: DeviceSupervisor,
+        pump: SamplePump,
+        attributes: Callable[[], Mapping[str, Any]],
+        recording: Callable[[], Recording | None],
     ) -> None:
         device = supervisor.device
         assert isinstance(device, Potentiostat)
@@ -31,6 +36,7 @@ class PublishedPotentiostat(Potentiostat):
         self._device = device
         self._pump = pump
         self._attributes = attributes
+        self._recording = recording
         self.name = supervisor.name
         self.clock = device.clock
         self.options = device.options
@@ -47,7 +53,9 @@ class PublishedPotentiostat(Potentiostat):
         try:
             async with aclosing(self._device.run(technique)) as blocks:
                 async for block in blocks:
-                    self._publish(block, technique)
+                    taken = self._publish(block, technique)
+                    if (recording := self._recording()) is not None:
+                        await self._record(recording, taken, technique, patience_s)
                     if self._pump.full and not await self._pump.room(patience_s):
                         raise RunFailed(
                             f"no sample could be published for {patience_s:g} s and the queue is full "
@@ -62,11 +70,26 @@ class PublishedPotentiostat(Potentiostat):
             self._supervisor.lost(error)
             raise
 
-    def _publish(self, block: SampleBlock, technique: Technique) -> None:
+    async def _record(self, recording: Recording, block: SampleBlock, technique: Technique, patience_s: float) -> None:
+        """Raises `RunFailed` if the record can take no more: the source goes off before a sample is lost."""
+        recording.add(self.name, block)
+        if recording.error is not None:
+            raise recording.error
+        if recording.full and not await recording.room(patience_s):
+            raise RunFailed(
+                f"the disk took no sample for {patience_s:g} s and the queue is full: the source was switched off "
+                "before a sample is lost",
+                device=self.name,
+                operation=technique.name,
+                hint=f"Is the disk of {recording.folder} in order, and fast enough?",
+            )
+
+    def _publish(self, block: SampleBlock, technique: Technique) -> SampleBlock:
         attributes = {**block.attributes, "technique": technique.name, **self._attributes()}
         taken = self._pump.take(block, attributes)
         self._supervisor.latest.offer(taken)
         self._supervisor.count()
+        return taken
 
     async def stop(self) -> None:
         await self._device.stop()
@@ -94,8 +117,12 @@ class PublishedPotentiostat(Potentiostat):
         self._device.on_lost(callback)
 
 
-def for_run(supervisor: DeviceSupervisor, attributes: Callable[[], Mapping[str, Any]]) -> Device:
+def for_run(
+    supervisor: DeviceSupervisor,
+    attributes: Callable[[], Mapping[str, Any]],
+    recording: Callable[[], Recording | None],
+) -> Device:
     """The device as a procedure gets it."""
     if supervisor.pump is None:
         return supervisor.device
-    return PublishedPotentiostat(supervisor, supervisor.pump, attributes)
+    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording)

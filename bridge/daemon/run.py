@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.procedures.context import Answer, Question
 from bridge.procedures.registry import find
+from bridge.record import Recording
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
@@ -60,13 +61,17 @@ class Run:
         #: the procedure, and what waits for it and cleans up (which is never cancelled)
         self.work: asyncio.Future[Any] | None = None
         self.task: asyncio.Task[None] | None = None
+        #: where the run is recorded, if it is
+        self.recording: Recording | None = None
         self._cancelled = False
         self._parameters = to_plain(parameters)
         self._uplink = uplink
         self._topics = topics
         self._events = events
         self._throttle: Throttle[None] = Throttle(PROGRESS_S, lambda _: self._publish_state())
-        self._handles = {role: for_run(supervisor, self._attributes) for role, supervisor in devices.items()}
+        self._handles = {
+            role: for_run(supervisor, self._attributes, lambda: self.recording) for role, supervisor in devices.items()
+        }
         self._first = {
             supervisor.name: supervisor.pump.next_index
             for supervisor in devices.values()
@@ -184,6 +189,7 @@ class Run:
             "ended_ns": self.ended_ns,
             "error": None if self.error is None else self.error.to_dict(),
             "streams": self._streams(),
+            "folder": None if self.recording is None else str(self.recording.folder),
         }
 
     def _streams(self) -> dict[str, Any]:
@@ -199,7 +205,9 @@ class Run:
         }
 
     def _attributes(self) -> dict[str, Any]:
-        return {"run": self.run, "step": self.step}
+        cycle = self.values.get("cycle")
+        counted = {"cycle": cycle} if isinstance(cycle, int) else {}
+        return {"run": self.run, "step": self.step, **counted}
 
     def _publish_state(self) -> None:
         self._uplink.retain(self._topics.run_state(self.run), dumps(self.describe()))

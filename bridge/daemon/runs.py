@@ -21,6 +21,7 @@ from drivers.errors import InvalidValue, Refused
 from . import technique_run
 from .events import Events
 from .journal import Journal
+from .records import Records
 from .run import Run, RunStatus
 from .supervisor import DeviceSupervisor
 
@@ -36,13 +37,20 @@ class Runs:
     """`devices` are all supervisors by name."""
 
     def __init__(
-        self, devices: Mapping[str, DeviceSupervisor], journal: Journal, uplink: Uplink, topics: Topics, events: Events
+        self,
+        devices: Mapping[str, DeviceSupervisor],
+        journal: Journal,
+        uplink: Uplink,
+        topics: Topics,
+        events: Events,
+        records: Records,
     ) -> None:
         self._devices = devices
         self._journal = journal
         self._uplink = uplink
         self._topics = topics
         self._events = events
+        self._records = records
         self._runs: dict[str, Run] = {}
         self._interrupted: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
@@ -55,7 +63,8 @@ class Runs:
     async def start(self, procedure: str, parameters: Mapping[str, Any], devices: Mapping[str, Any]) -> Run:
         """Returns as soon as it is under way.
 
-        Raises `InvalidValue`, `DeviceLost`, `Busy` if it cannot be; nothing has been sent to a device then.
+        Raises `InvalidValue`, `DeviceLost`, `Busy`, `RunFailed` (it cannot be recorded); nothing has been sent to a
+        device then.
         """
         roles, parsed, work = _prepare(procedure, parameters)
         cast = self._cast(roles, devices)
@@ -67,7 +76,8 @@ class Runs:
                 if supervisor.device.interface != "gauge":  # which everybody may read
                     supervisor.claim(run.run)
                     claimed.append(supervisor)
-            entry = {key: run.describe()[key] for key in ("procedure", "parameters", "devices", "started_ns")}
+            await self._records.begin(run, {s.name: (role, s) for role, s in cast.items()})
+            entry = {key: run.describe()[key] for key in ("procedure", "parameters", "devices", "started_ns", "folder")}
             await self._journal.begin(run.run, entry)
             if self._stops != stops:
                 await self._journal.end(run.run)
@@ -75,6 +85,7 @@ class Runs:
         except BaseException:
             for supervisor in claimed:
                 supervisor.release()
+            await self._records.abandon(run)
             raise
         self._runs[run.run] = run
         run.publish_start()
@@ -129,6 +140,7 @@ class Runs:
                 "ended_ns": time.time_ns(),
                 "error": None,
                 "streams": {},
+                "folder": entry.get("folder"),
             }
             self._interrupted[name] = to_plain(state)
             self._uplink.retain(self._topics.run_state(name), dumps(state))
@@ -164,6 +176,7 @@ class Runs:
             await self._journal.end(run.run)
         except OSError as error:
             LOG.error("the run journal cannot be written: %s", error)
+        await self._records.end(run)
         run.publish_end()
         severity = {RunStatus.FINISHED: "info", RunStatus.ABORTED: "warning"}.get(run.status, "error")
         if isinstance(run.error, Refused | InvalidValue):  # the person who asked is told; nothing is broken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,19 +68,6 @@ class Recorder:
             free=self._free,
         )
 
-    def check(self) -> None:
-        """Raises `ConfigurationError` if runs cannot be recorded there."""
-        try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            probe = self.data_dir / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ConfigurationError(
-                f"runs cannot be recorded in {self.data_dir}: {error.strerror}",
-                hint="Set [bridge] data_dir to a directory that the daemon may write, or record = false.",
-            ) from error
-
     def _prepare(self, stem: str, description: dict[str, Any]) -> Path:
         def make(path: Path) -> Path:
             path.mkdir()
@@ -104,3 +92,16 @@ class Recorder:
                 hint="Set [bridge] data_dir to a directory that the daemon may write, or record = false.",
             ) from error
         return folder
+
+
+def check_writable(data_dir: Path) -> None:
+    """Raises `ConfigurationError` if runs cannot be recorded there."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"runs cannot be recorded in {data_dir}: {error.strerror}",
+            hint="Set [bridge] data_dir to a directory that the daemon may write, or record = false.",
+        ) from error

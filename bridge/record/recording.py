@@ -126,9 +126,20 @@ class Recording:
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
-            self._raw.close()
-            os.close(self._events)
-            self._thread.shutdown(wait=False)
+            self._close()
+
+    async def discard(self) -> None:
+        """The run was not started after all: the folder goes, nothing was recorded."""
+        self._ending.set()
+        self._wake.set()
+        await self._task
+        self._close()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        self._raw.close()
+        os.close(self._events)
+        self._thread.shutdown(wait=False)
 
     def _finish(self, result: Any) -> None:
         """In the thread. The queue is empty, or it cannot be emptied."""

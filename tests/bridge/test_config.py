@@ -64,13 +64,21 @@ def test_nothing_at_all_is_an_embedded_broker(write: object, monkeypatch: pytest
     config = load(write(""))  # type: ignore[operator]
     assert (config.bridge, config.broker.address, config.broker.port) == ("lab", None, 1883)
     assert (config.topics.prefix, config.state_dir) == ("picobridge/lab", Path("/var/lib/picobridge"))
+    assert (config.data_dir, config.reports) == (Path("/var/lib/picobridge/runs"), True)
+
+
+def test_runs_may_be_recorded_elsewhere_or_not_at_all(write: object, tmp_path: Path) -> None:
+    assert load(write("[bridge]\ndata_dir = 'data'")).data_dir == tmp_path / "data"  # type: ignore[operator]
+    assert load(write("[bridge]\nrecord = false")).data_dir is None  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("[bridge]\nname = 'Lab 1'", "bridge.name is 'Lab 1'; accepted: 1 to 32 characters"),
-        ("[bridge]\nnmae = 'x'", "bridge.nmae is not known; accepted: name, prefix, state_dir, queue_mb; did you mean"),
+        ("[bridge]\nnmae = 'x'", "bridge.nmae is not known; accepted: name, prefix, state_dir, queue_mb, record,"),
+        ("[bridge]\nrecord = 'no'", "bridge.record is 'no'; accepted: true or false"),
+        ("[bridge]\nmin_free_mb = 0", "bridge.min_free_mb is 0; accepted: a whole number from 1 to"),
         ("[bridge]\nprefix = 'a/#'", "bridge.prefix is 'a/#'; accepted: levels such as"),
         ("[bridge]\nqueue_mb = 0", "bridge.queue_mb is 0; accepted: a whole number from 1 to 100000"),
         ("bridge = 3", "bridge is 3; accepted: a table [bridge]"),
