@@ -12,6 +12,7 @@ from .description import Procedure
 
 #: Modules of this package. A module that needs long to import (scipy, matplotlib) does so when it is run.
 _MODULES = (
+    "planner",
     "noise_test",
     "cycle",
     "contact",
