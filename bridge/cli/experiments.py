@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bridge.client import Lab, Run
+from bridge.daemon.watch_options import parse_assignments, parse_watch
 from bridge.procedures.description import Procedure
 from bridge.procedures.registry import PROCEDURES
 from drivers.calls import split_unit
@@ -37,6 +38,15 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             parser.add_argument(f"--{role}", metavar="DEVICE", help=f"which {kind.interface} ({need})")
         for short, fields in _by_short_name(procedure).items():
             _add_parameter(parser, short, fields)
+        if "potentiostat" in procedure.roles:
+            parser.add_argument(
+                "--watch",
+                action="append",
+                default=[],
+                metavar="WHAT=REACTION",
+                help="what the health watch does, such as short=stop,drift=off (reactions: off, mark, pause, stop), or "
+                "off; may be given several times",
+            )
         parser.set_defaults(function=run_experiment, procedure=procedure.name, acts=True)
 
 
@@ -68,10 +78,12 @@ async def run_experiment(args: argparse.Namespace) -> int:
         if text is not None:
             field = _fitting(text, fields)
             values[field.name] = _value(text, field)
+    watch = parse_assignments(getattr(args, "watch", []))
+    parse_watch(watch)
     procedure.parse(values)  # a wrong value is told before anything is asked of the daemon
     async with lab_of(args) as lab:
         devices = assign_roles(lab, procedure, {role: getattr(args, role) for role in procedure.roles})
-        run = await lab.start(procedure.name, values, devices)
+        run = await lab.start(procedure.name, values, devices, watch or None)
         try:
             await follow(run, quiet=args.json)
             result = await run.result()

@@ -84,15 +84,18 @@ class Lab:
         procedure: str,
         parameters: Mapping[str, Any] | None = None,
         devices: Mapping[str, str | Proxy] | None = None,
+        watch: Mapping[str, Any] | bool | None = None,
     ) -> Run:
-        """Start an experiment in the daemon. `devices` maps its roles to devices.
+        """Start an experiment in the daemon. `devices` maps its roles to devices. `watch` is what the health watch does
+        in this run where that is not as configured (`{"short": "mark"}`; False: nothing).
 
         If this is cancelled, the run is aborted. Raises `InvalidValue`, `Refused`, `Busy`.
         """
         names = {role: device if isinstance(device, str) else device.name for role, device in (devices or {}).items()}
-        asking = asyncio.ensure_future(
-            self.request("run", {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names})
-        )
+        asked: dict[str, Any] = {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names}
+        if watch is not None:
+            asked["watch"] = watch if isinstance(watch, bool) else dict(watch)
+        asking = asyncio.ensure_future(self.request("run", asked))
         try:
             answer = await asyncio.shield(asking)
         except asyncio.CancelledError:
@@ -108,9 +111,10 @@ class Lab:
         procedure: str,
         parameters: Mapping[str, Any] | None = None,
         devices: Mapping[str, str | Proxy] | None = None,
+        watch: Mapping[str, Any] | bool | None = None,
     ) -> dict[str, Any]:
         """Start an experiment and await its result; if this is cancelled, the run is aborted."""
-        run = await self.start(procedure, parameters, devices)
+        run = await self.start(procedure, parameters, devices, watch)
         try:
             return await run.result()
         except asyncio.CancelledError:

@@ -27,6 +27,19 @@
     serial = "4012345"                  # optional: any other device is refused
     options = { }                       # the driver's, see `picobridge drivers`
 
+    [watch]                             # the health watch of every run; `picobridge cycle --watch short=mark` for one
+    short = "stop"                      # off, mark, pause (a run that cannot is stopped), stop
+    partial_short = "mark"
+    contact_lost = "stop"
+    intermittent = "mark"
+    intermittent_often = "stop"         # more than intermittent_per_minute = 3
+    overload = "mark"
+    overload_stays = "stop"             # for overload_stays_s = 10
+    drift = "mark"                      # by more than drift_tolerance = 0.2 of the current
+    window = "stop"                     # window_low_v, window_high_v: default 0.2 V below, 0.1 V above the procedure's
+    stray_f = 100e-12                   # of the lead, where the procedure says none; all options: docs/health-watch.md
+    enabled = true
+
 File names are relative to the file they stand in.
 """
 
@@ -46,6 +59,7 @@ from drivers import registry
 from drivers.errors import ConfigurationError, InvalidValue
 
 from .problems import Problems, Table
+from .watch_options import WatchOptions, parse_watch
 
 EMBEDDED = "embedded"
 _BRIDGE = ("name", "prefix", "state_dir", "queue_mb", "record", "data_dir", "min_free_mb", "exports", "reports")
@@ -85,6 +99,7 @@ class Config:
     min_free_bytes: int = 100_000_000
     exports: bool = True
     reports: bool = False
+    watch: WatchOptions = field(default_factory=WatchOptions)
 
     @property
     def topics(self) -> Topics:
@@ -113,7 +128,7 @@ def load(path: Path) -> Config:
 def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
     """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
     # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
-    top = Table(problems, "", content, ("bridge", "broker", "devices", "hil"))
+    top = Table(problems, "", content, ("bridge", "broker", "devices", "watch", "hil"))
     bridge = top.table("bridge", _BRIDGE)
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
@@ -138,6 +153,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
         min_free_bytes=bridge.integer("min_free_mb", 100, 1, 10_000_000) * 1_000_000,
         exports=bridge.boolean("exports", True),
         reports=bridge.boolean("reports", True),
+        watch=_watch(top),
     )
 
 
@@ -147,6 +163,24 @@ def _state_dir(text: str, name: str, folder: Path) -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.partition(":")[0])
     return Path.home() / ".local" / "state" / "picobridge" / name
+
+
+def _watch(top: Table) -> WatchOptions:
+    table = top.table("watch", None)
+    wrong = table.unknown(WatchOptions)
+    for key, value in table.values.items():
+        try:
+            parse_watch({key: value})
+        except InvalidValue as error:
+            if "is not known" in error.message:
+                continue  # reported already
+            wrong = True
+            table.problem(key, f"is {error.message.partition(' is ')[2]}")
+    try:
+        return WatchOptions() if wrong else parse_watch(table.values)
+    except InvalidValue as error:
+        table.problem("window_low_v", f"is {error.message.partition(' is ')[2]}")
+        return WatchOptions()
 
 
 _ELSEWHERE = ("user", "password", "password_file", "ca", "cert", "key", "version")

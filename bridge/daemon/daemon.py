@@ -163,7 +163,9 @@ class Daemon:
         )
         self._events = Events(self.uplink, self.topics)
         self._records = Records(self.config, self._events)
-        self.runs = Runs(self.devices, self._journal, self.uplink, self.topics, self._events, self._records)
+        self.runs = Runs(
+            self.devices, self._journal, self.uplink, self.topics, self._events, self._records, self.config.watch
+        )
         self._requests = Requests(self._handlers(), self.uplink, self.topics, self._events)
 
     def _supervise(self, devices: Mapping[str, Device]) -> None:
@@ -264,11 +266,13 @@ class Daemon:
         return describe_procedures()
 
     async def _run(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "procedure", "parameters", "devices")
+        _accept(params, "procedure", "parameters", "devices", "watch")
         procedure = params.get("procedure")
         if not isinstance(procedure, str):
             raise InvalidValue(f"procedure is {procedure!r}; accepted: text")
-        run = await self.runs.start(procedure, _table(params, "parameters"), _table(params, "devices"))
+        run = await self.runs.start(
+            procedure, _table(params, "parameters"), _table(params, "devices"), params.get("watch")
+        )
         return {"run": run.run}
 
     async def _abort(self, params: Mapping[str, Any]) -> Any:

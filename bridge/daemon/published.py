@@ -8,12 +8,13 @@ from typing import Any
 
 from bridge.record import Recording
 from bridge.transfer.pump import SamplePump
-from drivers.errors import DeviceLost, RunFailed
+from drivers.errors import DeviceLost, HealthStop, RunFailed
 from drivers.interfaces import Device, Identity, Potentiostat, PotentiostatCapabilities
 from drivers.samples import SampleBlock
 from drivers.techniques import Technique
 
 from .supervisor import DeviceSupervisor
+from .watch import RunWatch, now_s
 
 #: While the queue to the broker is full, the run waits, and no limit is checked. It may for this long, or three
 #: intervals if that is longer; then the source is switched off.
@@ -29,6 +30,7 @@ class PublishedPotentiostat(Potentiostat):
         pump: SamplePump,
         attributes: Callable[[], Mapping[str, Any]],
         recording: Callable[[], Recording | None],
+        watch: RunWatch | None = None,
     ) -> None:
         device = supervisor.device
         assert isinstance(device, Potentiostat)
@@ -37,6 +39,7 @@ class PublishedPotentiostat(Potentiostat):
         self._pump = pump
         self._attributes = attributes
         self._recording = recording
+        self.watch = watch
         self.name = supervisor.name
         self.clock = device.clock
         self.options = device.options
@@ -48,13 +51,26 @@ class PublishedPotentiostat(Potentiostat):
         return self._device.capabilities
 
     async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
-        """As the driver's. Raises `RunFailed`, with the cell off, if the samples cannot be got rid of."""
+        """As the driver's. Raises, with the cell off, `RunFailed` if the samples cannot be got rid of, `HealthStop` if
+        the health watch says so."""
         patience_s = max(BLOCKED_S, 3 * getattr(technique, "interval_s", 0.0))
+        watch = self.watch
+        came_s = command_s = 0.0
+        if watch is not None:
+            watch.begin(self.name, technique, self._device.capabilities)
         try:
             async with aclosing(self._device.run(technique)) as blocks:
                 async for block in blocks:
+                    came_s = now_s()
+                    stop = None if watch is None else watch.add(self.name, block)
                     taken = self._publish(block, technique)
-                    if (recording := self._recording()) is not None:
+                    recording = self._recording()
+                    if stop is not None:
+                        if recording is not None:
+                            recording.add(self.name, taken)
+                        command_s = now_s()
+                        raise stop
+                    if recording is not None:
                         await self._record(recording, taken, technique, patience_s)
                     if self._pump.full and not await self._pump.room(patience_s):
                         raise RunFailed(
@@ -65,6 +81,10 @@ class PublishedPotentiostat(Potentiostat):
                             hint="Is the broker running? The samples taken so far are sent when it is back.",
                         )
                     yield block
+        except HealthStop as stop:  # leaving the driver's iterator has switched the source off and proven it
+            assert watch is not None
+            watch.stopped(stop, command_s - came_s, now_s() - came_s)
+            raise
         except DeviceLost as error:
             error.annotate(device=self.name, operation=technique.name)
             self._supervisor.lost(error)
@@ -121,8 +141,9 @@ def for_run(
     supervisor: DeviceSupervisor,
     attributes: Callable[[], Mapping[str, Any]],
     recording: Callable[[], Recording | None],
+    watch: RunWatch | None = None,
 ) -> Device:
     """The device as a procedure gets it."""
     if supervisor.pump is None:
         return supervisor.device
-    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording)
+    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording, watch)

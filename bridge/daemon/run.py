@@ -21,6 +21,8 @@ from drivers.interfaces import Device
 from .events import Events
 from .published import for_run
 from .supervisor import DeviceSupervisor
+from .watch import RunWatch
+from .watch_options import WatchOptions
 
 PROGRESS_S = 0.1
 
@@ -46,6 +48,7 @@ class Run:
         uplink: Uplink,
         topics: Topics,
         events: Events,
+        watch: WatchOptions | None = None,
     ) -> None:
         self.run = run
         self.procedure = procedure
@@ -69,8 +72,11 @@ class Run:
         self._topics = topics
         self._events = events
         self._throttle: Throttle[None] = Throttle(PROGRESS_S, lambda _: self._publish_state())
+        #: the health watch, unless it is switched off
+        self.watch = RunWatch(watch, procedure, parameters, self._health, self._pause_for_health) if watch else None
         self._handles = {
-            role: for_run(supervisor, self._attributes, lambda: self.recording) for role, supervisor in devices.items()
+            role: for_run(supervisor, self._attributes, lambda: self.recording, self.watch)
+            for role, supervisor in devices.items()
         }
         self._first = {
             supervisor.name: supervisor.pump.next_index
@@ -168,6 +174,7 @@ class Run:
         result = {**self.describe(), "result": self.result}
         for key in ("step", "fraction", "values"):
             del result[key]
+        result["health"] = [] if self.watch is None else self.watch.findings
         self._uplink.retain(self._topics.run_result(self.run), dumps(result))
         self._throttle.flush()
 
@@ -189,6 +196,7 @@ class Run:
             "ended_ns": self.ended_ns,
             "error": None if self.error is None else self.error.to_dict(),
             "streams": self._streams(),
+            "health": {"enabled": False} if self.watch is None else self.watch.describe(),
             "folder": None if self.recording is None else str(self.recording.folder),
         }
 
@@ -208,6 +216,17 @@ class Run:
         cycle = self.values.get("cycle")
         counted = {"cycle": cycle} if isinstance(cycle, int) else {}
         return {"run": self.run, "step": self.step, **counted}
+
+    def _health(self, finding: Mapping[str, Any]) -> None:
+        """The health watch has found something; a run that it stops is told of once the source is off."""
+        text = f"{finding['device']}: {finding['text']}"
+        device, severity = str(finding["device"]), str(finding["severity"])
+        self._events.publish("health", text, severity=severity, device=device, run=self.run, finding=dict(finding))
+        self._throttle.offer(None)
+
+    def _pause_for_health(self) -> bool:
+        """Whether the run will pause; one that cannot is stopped."""
+        return False
 
     def _publish_state(self) -> None:
         self._uplink.retain(self._topics.run_state(self.run), dumps(self.describe()))

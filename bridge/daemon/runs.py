@@ -24,6 +24,7 @@ from .journal import Journal
 from .records import Records
 from .run import Run, RunStatus
 from .supervisor import DeviceSupervisor
+from .watch_options import WatchOptions, parse_watch
 
 LOG = logging.getLogger("picobridge.runs")
 
@@ -44,6 +45,7 @@ class Runs:
         topics: Topics,
         events: Events,
         records: Records,
+        watch: WatchOptions | None = None,
     ) -> None:
         self._devices = devices
         self._journal = journal
@@ -51,6 +53,7 @@ class Runs:
         self._topics = topics
         self._events = events
         self._records = records
+        self._watch = watch or WatchOptions()
         self._runs: dict[str, Run] = {}
         self._interrupted: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
@@ -60,15 +63,17 @@ class Runs:
         """States, the oldest first."""
         return [*self._interrupted.values(), *(run.describe() for run in self._runs.values())]
 
-    async def start(self, procedure: str, parameters: Mapping[str, Any], devices: Mapping[str, Any]) -> Run:
-        """Returns as soon as it is under way.
+    async def start(
+        self, procedure: str, parameters: Mapping[str, Any], devices: Mapping[str, Any], watch: Any = None
+    ) -> Run:
+        """Returns as soon as it is under way. `watch` overrides the configuration's [watch] for this run.
 
         Raises `InvalidValue`, `DeviceLost`, `Busy`, `RunFailed` (it cannot be recorded); nothing has been sent to a
         device then.
         """
         roles, parsed, work = _prepare(procedure, parameters)
         cast = self._cast(roles, devices)
-        run = self._create(procedure, parsed, cast)
+        run = self._create(procedure, parsed, cast, self._watch if watch is None else parse_watch(watch, self._watch))
         claimed: list[DeviceSupervisor] = []
         stops = self._stops
         try:
@@ -161,12 +166,13 @@ class Runs:
 
     # --- one run -----------------------------------------------------------------------------------------------
 
-    def _create(self, procedure: str, parsed: Any, cast: Mapping[str, DeviceSupervisor]) -> Run:
+    def _create(self, procedure: str, parsed: Any, cast: Mapping[str, DeviceSupervisor], watch: WatchOptions) -> Run:
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}"
         shown = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
         if procedure == technique_run.NAME:
             shown = {"technique": parsed.name, **shown}
-        return Run(name, procedure, shown, cast, self._uplink, self._topics, self._events)
+        watched = watch if watch.enabled else None
+        return Run(name, procedure, shown, cast, self._uplink, self._topics, self._events, watched)
 
     async def _see_to_its_end(self, run: Run, work: asyncio.Future[Any], claimed: list[DeviceSupervisor]) -> None:
         await run.finish(work)

@@ -33,9 +33,9 @@ class RunWatch:
         self,
         options: WatchOptions,
         procedure: str,
-        parameters: Any,
-        tell: Callable[[Finding, Mapping[str, Any]], None],
-        pause: Callable[[Finding], bool],
+        parameters: Mapping[str, Any],
+        tell: Callable[[Mapping[str, Any]], None],
+        pause: Callable[[], bool],
     ) -> None:
         self._options = options
         self._procedure = procedure
@@ -73,7 +73,7 @@ class RunWatch:
             if reaction == "off":
                 continue
             entry = {"device": device, "time_ns": block.start_time_ns + round(finding.to_s * 1e9), **finding.to_dict()}
-            if reaction == "stop" or (reaction == "pause" and not self._pause(finding)):
+            if reaction == "stop" or (reaction == "pause" and not self._pause()):
                 self._keep({**entry, "reaction": "stop"}, finding)
                 return HealthStop(
                     finding.text,
@@ -83,17 +83,18 @@ class RunWatch:
                     finding=self.findings[-1],
                 )
             self._keep({**entry, "reaction": reaction}, finding)
-            self._tell(finding, self.findings[-1])
+            self._tell(self.findings[-1])
         return None
 
-    def stopped(self, stop: HealthStop, finding: Mapping[str, Any], command_s: float, off_s: float) -> None:
+    def stopped(self, stop: HealthStop, command_s: float, off_s: float) -> None:
         """The source is off: `command_s` after the sample came it was told to, `off_s` after it that was proven."""
+        finding = stop.detail["finding"]
         timed = {**finding, "source_off_command_s": command_s, "source_off_proven_s": off_s}
         stop.detail["finding"] = timed
         for at, kept in enumerate(self.findings):
             if kept is finding:
                 self.findings[at] = timed
-        self._tell(_told(timed), timed)
+        self._tell(timed)
 
     def describe(self) -> dict[str, Any]:
         """For the run's state."""
@@ -127,7 +128,7 @@ class RunWatch:
         )
 
     def _known(self, name: str, otherwise: float | None) -> float | None:
-        for value in (self._told.get(name), getattr(self._parameters, name, None)):
+        for value in (self._told.get(name), self._parameters.get(name)):
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value)
         return otherwise
@@ -149,10 +150,6 @@ def _settling(technique: Technique, capabilities: PotentiostatCapabilities) -> f
     set_a = abs(technique.current_a) if isinstance(technique, Galvanostatic) else 0.0
     fitting = [r for r in capabilities.current_ranges if r.full_scale_a >= set_a > 0.0]
     return min(fitting, key=lambda r: r.full_scale_a).settling_s if fitting else 0.0
-
-
-def _told(entry: Mapping[str, Any]) -> Finding:
-    return Finding(**{name: entry[name] for name in Finding.__slots__})
 
 
 def now_s() -> float:

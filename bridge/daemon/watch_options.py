@@ -10,6 +10,7 @@ from typing import Any
 from bridge.analysis.health.contact import ContactLimits
 from bridge.analysis.health.detector import STRAY_F, Finding
 from bridge.analysis.health.watch import Thresholds
+from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.fields import parse_fields
 from drivers.interfaces import Options, option
@@ -42,8 +43,8 @@ class WatchOptions(Options):
     )
     intermittent_per_minute: int = option(3, at_least=1, help="openings in a minute that are only marked")
     overload_stays_s: float = option(10.0, unit="s", above=0.0, help="over range for so long stays")
-    drift_tolerance: float = option(0.2, above=0.0, help="share of the set current that it may be off")
-    leak_share: float = option(0.05, above=0.0, help="share of the current from which on a leak is told")
+    drift_tolerance: float = option(0.2, unit="1", above=0.0, help="share of the set current that it may be off")
+    leak_share: float = option(0.05, unit="1", above=0.0, help="share of the current from which on a leak is told")
     window_low_v: float | None = option(
         None, unit="V", help="hard lower limit; default 0.2 V below the procedure's voltage_min"
     )
@@ -85,6 +86,8 @@ def parse_watch(values: Any, base: WatchOptions | None = None) -> WatchOptions:
     `false` and `"off"` switch the watch off. Raises `InvalidValue` naming the option, its value and what is accepted.
     """
     base = base or WatchOptions()
+    if values is True:
+        return dataclasses.replace(base, enabled=True)
     if values is False or values == "off":
         return dataclasses.replace(base, enabled=False)
     if not isinstance(values, Mapping):
@@ -99,12 +102,13 @@ def parse_watch(values: Any, base: WatchOptions | None = None) -> WatchOptions:
 
 
 def _is_given(name: str, values: Mapping[str, Any]) -> bool:
-    return name in values or name.rpartition("_")[0] in values
+    short, unit = split_unit(name)
+    return name in values or bool(unit and short in values)
 
 
-def parse_assignments(texts: list[str]) -> dict[str, str | bool]:
+def parse_assignments(texts: list[str]) -> dict[str, str | bool | int]:
     """`["short=stop", "drift=off"]`, as on a command line, or `["off"]`. Raises `InvalidValue`."""
-    values: dict[str, str | bool] = {}
+    values: dict[str, str | bool | int] = {}
     for text in (part.strip() for given in texts for part in given.split(",")):
         name, equals, value = text.partition("=")
         if text == "off":
@@ -112,5 +116,11 @@ def parse_assignments(texts: list[str]) -> dict[str, str | bool]:
         elif not equals or not name or not value:
             raise InvalidValue(f"--watch is {text!r}; accepted: OPTION=VALUE, such as short=stop, or off")
         else:
-            values[name.strip().replace("-", "_")] = value.strip()
+            values[name.strip().replace("-", "_")] = _plain(value.strip())
     return values
+
+
+def _plain(text: str) -> str | bool | int:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isdecimal() else text
