@@ -25,6 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "lab_commands": ("devices", "monitor", "stop"),
     "experiments": (),
     "recording": ("record",),
+    "records": ("runs", "show", "report", "export", "verify"),
 }
 
 

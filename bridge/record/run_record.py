@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,32 +122,30 @@ class RunRecord:
         return found
 
 
-def records(data_dir: Path) -> Iterator[RunRecord]:
-    """All runs below a directory, the oldest first; folders that are none of ours are passed over."""
-    found = []
-    for path in data_dir.glob(f"*/{manifest.NAME}"):
-        try:
-            found.append(RunRecord.open(path.parent))
-        except InvalidValue:
-            continue
-    return iter(sorted(found, key=lambda record: (record.manifest["started_ns"], record.run)))
+def records(data_dirs: Iterable[Path]) -> list[RunRecord]:
+    """All runs below some directories, the oldest first; folders that are none of ours are passed over."""
+    found = {}
+    for path in (path for data_dir in data_dirs for path in data_dir.glob(f"*/{manifest.NAME}")):
+        with suppress(InvalidValue):
+            found[path.parent.resolve()] = RunRecord.open(path.parent)
+    return sorted(found.values(), key=lambda record: (record.manifest["started_ns"], record.run))
 
 
-def find(name: str, data_dir: Path) -> RunRecord:
+def find(name: str, data_dirs: Collection[Path]) -> RunRecord:
     """A run by its id, the name of its folder, or the folder's path. Raises `InvalidValue`."""
     if Path(name).is_dir():
         return RunRecord.open(Path(name))
-    if (data_dir / name / manifest.NAME).is_file():
-        return RunRecord.open(data_dir / name)
-    known = list(records(data_dir))
-    fitting = [record for record in known if record.run == name]
+    known = records(data_dirs)
+    fitting = [record for record in known if name in (record.run, record.folder.name)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        folders = ", ".join(record.folder.name for record in fitting)
-        raise InvalidValue(f"run {name!r} is recorded several times in {data_dir}; accepted: one of {folders}")
+        raise InvalidValue(
+            f"run {name!r} is recorded several times; accepted: one of {', '.join(str(r.folder) for r in fitting)}"
+        )
+    where = ", ".join(str(path) for path in data_dirs) or "(no directory with runs)"
     newest = ", ".join(record.run for record in known[-5:]) or "none"
     raise InvalidValue(
-        f"run {name!r} is not recorded in {data_dir}; the newest there: {newest}",
-        hint="Give the run's id, its folder, or --folder DIRECTORY where the daemon's data_dir is another.",
+        f"run {name!r} is not recorded in {where}; the newest there: {newest}",
+        hint="Give the run's id or its folder, or --folder DIRECTORY where the daemon's data_dir is elsewhere.",
     )

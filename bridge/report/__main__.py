@@ -1,0 +1,17 @@
+"""`python -m bridge.report FOLDER`: exports and report of a run, in a process of its own and of low priority."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from bridge.record import RunRecord
+
+from .run_report import report
+
+os.nice(10)  # nothing that is measured may wait for this
+record = RunRecord.open(Path(sys.argv[1]))
+made = record.export()
+print(json.dumps({"exports": [str(path) for path in made], "report": str(report(record))}))
