@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 #: By the procedure's name. Modules of this package, imported when a page is made.
 _MODULES: Mapping[str, str] = {
+    "plan": "plan_page",
     "noise-test": "noise_page",
     "cycle": "cycle_page",
     "make-contact": "contact_page",
