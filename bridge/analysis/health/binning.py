@@ -32,38 +32,50 @@ class Binner:
     def __init__(self, stride: int) -> None:
         self._stride = stride
         self._next = 0
-        self._left: list[Array] = []
+        # joined only when a bin is full: at a high rate a bin is many blocks
+        self._pieces: list[tuple[Array, ...]] = []
+        self._waiting = 0
 
     def add(self, time_s: Array, voltage_v: Array, current_a: Array, flags: Array) -> Samples:
         """The bins that have become full; arrays of shape (n,) each."""
         if self._stride == 1:
             index, self._next = self._next, self._next + len(time_s)
             return Samples(time_s, voltage_v, current_a, flags, index, 1)
-        columns = [time_s, voltage_v, current_a, flags]
-        if self._left:
-            columns = [np.concatenate(pair) for pair in zip(self._left, columns, strict=True)]
-        full = len(columns[0]) // self._stride * self._stride
-        self._left = [column[full:] for column in columns]
-        time, voltage, current, flag = (column[:full].reshape(-1, self._stride) for column in columns)
-        index, self._next = self._next, self._next + full
-        return Samples(
-            time[:, -1], _mean(voltage), _mean(current), np.bitwise_or.reduce(flag, axis=1), index, self._stride
-        )
+        self._pieces.append((time_s, voltage_v, current_a, flags))
+        self._waiting += len(time_s)
+        full = self._waiting // self._stride * self._stride
+        if not full:
+            return self._bins([np.empty((0, self._stride))] * 3 + [np.empty((0, self._stride), np.uint32)])
+        columns = self._joined()
+        self._pieces = [tuple(column[full:] for column in columns)]
+        self._waiting -= full
+        return self._bins([column[:full].reshape(-1, self._stride) for column in columns])
 
     def rest(self) -> Samples:
         """The bin that is not full, at the end of a technique; empty if there is none."""
-        if not self._left or not len(self._left[0]):
-            none = np.empty(0)
-            return Samples(none, none, none, np.empty(0, np.uint32), self._next, self._stride)
-        time, voltage, current, flag = (column[None, :] for column in self._left)
-        self._left = []
-        return Samples(
-            time[:, -1], _mean(voltage), _mean(current), np.bitwise_or.reduce(flag, axis=1), self._next, self._stride
-        )
+        rows = [column[None, :] for column in self._joined()] if self._waiting else []
+        self._pieces, self._waiting = [], 0
+        if not rows:
+            return self._bins([np.empty((0, self._stride))] * 3 + [np.empty((0, self._stride), np.uint32)])
+        return self._bins(rows)
+
+    def _joined(self) -> list[Array]:
+        if len(self._pieces) == 1:
+            return list(self._pieces[0])
+        return [np.concatenate(column) for column in zip(*self._pieces, strict=True)]
+
+    def _bins(self, rows: list[Array]) -> Samples:
+        """One bin of each row; arrays of shape (bins, samples)."""
+        time, voltage, current, flag = rows
+        index, self._next = self._next, self._next + time.size
+        flags = np.bitwise_or.reduce(flag, axis=1)
+        return Samples(time[:, -1], _mean(voltage), _mean(current), flags, index, self._stride)
 
 
 def _mean(rows: Array) -> Array:
     """Mean of each row, shape (n,); NaN only where there is no number in it."""
+    if not len(rows):
+        return np.empty(0)
     mean: Array = rows.mean(axis=1)
     for row in np.flatnonzero(np.isnan(mean)):
         known = rows[row][np.isfinite(rows[row])]
