@@ -60,6 +60,8 @@ class Recording:
         self.folder = folder
         #: why nothing more can be recorded; the run must end
         self.error: PicobridgeError | None = None
+        #: set with `error`
+        self.failed = asyncio.Event()
         self._description = description
         self._limit_bytes = limit_bytes
         self._reserve_bytes = reserve_bytes
@@ -175,8 +177,8 @@ class Recording:
         while not self._ending.is_set() or self._queue or self._lines:
             await self._wake.wait()
             self._wake.clear()
-            written = await self._write_waiting()
-            if self._ending.is_set() and not written:
+            last = self._ending.is_set()
+            if not await self._write_waiting() and last:
                 return  # it was tried once more; nobody is left who could make room
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_S):
@@ -198,6 +200,7 @@ class Recording:
             self._lines.popleft()
         if failure is not None and self.error is None:
             self.error = self._failed(failure)
+            self.failed.set()
         return failure is None
 
     def _write(self, blocks: list[tuple[str, SampleBlock]], lines: list[bytes]) -> None:

@@ -12,6 +12,7 @@ from bridge.record import RunRecord
 from .run_report import report
 
 os.nice(10)  # nothing that is measured may wait for this
-record = RunRecord.open(Path(sys.argv[1]))
-made = record.export()
-print(json.dumps({"exports": [str(path) for path in made], "report": str(report(record))}))
+folder = Path(sys.argv[1])
+made = RunRecord.open(folder).export()
+page = report(RunRecord.open(folder))  # opened again: the exports are among its files now
+print(json.dumps({"exports": [str(path) for path in made], "report": str(page)}))

@@ -14,7 +14,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #eaeaea; --paper: #161618; --soft: #a9a9ae; --line: #3a3a3c;
   --pass: #4fd6ac; --fail: #ff9a66; --doubt: #f3c24f; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 64rem;
-  margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+  margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-top: 1px solid var(--line);
   padding-top: 1rem; } h3 { font-size: 1.05rem; margin-top: 1.8rem; } h4, h5, h6 { font-size: .95rem; }
 .verdict { font-weight: 700; }
@@ -22,6 +22,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-to
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .6rem 0 1rem; }
 td, th { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); min-width: 5rem; } td { font-variant-numeric: tabular-nums; }
+td:nth-child(n+3) { overflow-wrap: anywhere; min-width: 4rem; }
 img { width: 100%; background: #fff; border-radius: 6px; margin: .4rem 0; }
 .note { border-left: 3px solid var(--doubt); padding-left: .8rem; } .soft { color: var(--soft); }
 .hash td:last-child { font: 11px/1.6 ui-monospace, monospace; }

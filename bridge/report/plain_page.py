@@ -21,6 +21,7 @@ _UNITS = {
     "_v": "V",
     "_s": "s",
     "_m": "m",
+    "_deg": "deg",
     "_c": "C",
     "_ah": "Ah",
     "_wh": "Wh",
@@ -51,14 +52,14 @@ def summary(result: Mapping[str, Any]) -> Summary:
 
 
 def _rows(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
+    for key, content in table.items():
         if not prefix and key in _ELSEWHERE:
             continue
-        name = f"{prefix}{_words(key)}"
-        if isinstance(value, Mapping):
-            yield from _rows(value, f"{name}, ")
-        elif isinstance(value, str | int | float):
-            yield name.capitalize() if name.islower() else name, _text(key, value)
+        name = f"{prefix}{words(key)}"
+        if isinstance(content, Mapping):
+            yield from _rows(content, f"{name}, ")
+        elif isinstance(content, str | int | float):
+            yield name[0].upper() + name[1:], value(key, content)
 
 
 def _unit(key: str) -> tuple[str, str]:
@@ -68,20 +69,22 @@ def _unit(key: str) -> tuple[str, str]:
     return ending, _UNITS.get(ending, "")
 
 
-def _words(key: str) -> str:
+def words(key: str) -> str:
+    """A key without its unit, as words: "voltage_min_v" is "voltage min"."""
     ending, _ = _unit(key)
     return (key.removesuffix(ending) or key).replace("_", " ")
 
 
-def _text(key: str, value: str | float) -> str:
+def value(key: str, content: Any) -> str:
+    """What a key holds, in the unit that its name tells: ("current_a", 1e-12) is "1 pA"."""
     _, unit = _unit(key)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    if unit:
-        return si(float(value), unit, 4)
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
+    if content is None:
+        return "not given"
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if isinstance(content, int | float) and unit:
+        return si(float(content), unit, 4)
+    return f"{content:.6g}" if isinstance(content, float) else str(content)
 
 
 def figures(result: Mapping[str, Any], samples: Samples) -> Sequence[tuple[str, Figure]]:

@@ -11,9 +11,10 @@ from bridge.analysis.formatting import duration
 from bridge.record import RunRecord
 
 from .page import write_report
+from .plain_page import value, words
 from .summary import Summary, Table, Tone, when
 
-_TONES: Mapping[str, Tone] = {"finished": "pass", "failed": "fail"}
+_TONES: Mapping[str, Tone] = {"failed": "fail"}
 #: So many events are shown; the rest is in their file.
 _EVENTS = 200
 #: What a report consists of.
@@ -43,10 +44,12 @@ def report(record: RunRecord, *, now: datetime | None = None) -> Path:
     return page
 
 
-def _status(record: RunRecord) -> Summary:
-    """Did it end, and how."""
+def _status(record: RunRecord) -> Summary | None:
+    """How it ended, where that is not as it should."""
+    if record.complete and record.status == "finished":
+        return None
     error = record.manifest["error"]
-    reason = str(error.get("message", "")) if isinstance(error, Mapping) else ""
+    reason = f"{error['message']}. {error.get('hint', '')}".strip() if isinstance(error, Mapping) else ""
     if not record.complete:
         reason = f"{reason} The run did not end properly: this is what was saved.".strip()
     return Summary(f"Run {record.run}", record.status, _TONES.get(record.status, "doubt"), reason)
@@ -73,14 +76,18 @@ def _provenance(record: RunRecord) -> Summary:
     rows += [
         (
             f"Samples of {device}",
-            f"{stream['samples']} (index {stream['first_index']} to {stream['next_index']}, without the last), "
+            f"{stream['samples']} (index {stream['first_index']} to {stream['next_index'] - 1}), "
             f"{stream['missing']} missing",
         )
         for device, stream in content["streams"].items()
     ]
     tables = [
         Table("Devices", ("device", "role", "instrument", "driver", "address"), list(_devices(content))),
-        Table("Parameters", ("parameter", "value"), [(key, _value(v)) for key, v in content["parameters"].items()]),
+        Table(
+            "Parameters",
+            ("parameter", "value"),
+            [(words(key), value(key, v)) for key, v in content["parameters"].items()],
+        ),
         Table("What was said during the run", ("time", "", "what"), list(_events(record))),
         Table(
             "Files, with their SHA-256",
@@ -109,7 +116,3 @@ def _events(record: RunRecord) -> Iterator[tuple[str, ...]]:
         yield when(event["time_ns"]), event["severity"], event["text"]
     if len(events) > _EVENTS:
         yield "", "", f"and {len(events) - _EVENTS} more, in events.jsonl"
-
-
-def _value(value: Any) -> str:
-    return "not given" if value is None else str(value)

@@ -32,6 +32,9 @@ FAKES: dict[str, Callable[[str, Clock], Device]] = {
     "gauge": fakes.FakeGauge,
 }
 
+#: what `rig` takes for the configuration
+_CONFIG = ("queue_bytes", "data_dir", "min_free_bytes", "exports", "reports")
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -151,7 +154,7 @@ def rig(tmp_path: Path) -> RigMaker:
             devices={
                 name: DeviceConfig(name=name, driver="fake", address=f"tcp:{name}:1", serial=serial) for name in devices
             },
-            **{key: options.pop(key) for key in ("queue_bytes",) if key in options},
+            **{key: options.pop(key) for key in _CONFIG if key in options},
         )
 
         def make_device(device: DeviceConfig, clock: Clock) -> Device:

@@ -7,41 +7,15 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bridge.record import RunFolder
 from bridge.record.bdf import BdfTables
 from bridge.transfer.codec import decode, encode
 from drivers.errors import InvalidValue
-from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, EndReason, SampleBlock
+from drivers.samples import IMPEDANCE_COLUMNS, EndReason, SampleBlock
 
-START_NS = 1_767_225_600 * 10**9
-
-
-def block(
-    first_index: int,
-    n: int,
-    *,
-    start_ns: int = START_NS,
-    end: EndReason | None = None,
-    stream: str = "pstat-1",
-    time: float = 0.0,
-) -> SampleBlock:
-    index = np.arange(first_index, first_index + n)
-    return SampleBlock.of(
-        SAMPLE_COLUMNS,
-        {
-            "time_s": time + np.arange(n) * 0.1,
-            "voltage_v": 3.6 + index * 1e-3,
-            "current_a": 1e-12 * (1 + index / 7),
-            "flags": np.zeros(n),
-        },
-        stream=stream,
-        first_index=first_index,
-        start_time_ns=start_ns,
-        end=end,
-    )
+from .blocks import block
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -1,0 +1,5 @@
+"""The fixtures of the record's tests."""
+
+from tests.bridge.conftest import rig
+
+__all__ = ["rig"]
