@@ -222,16 +222,14 @@ def _offset(result: NoiseResult) -> list[Advice]:
     ]
 
 
-def compare(spectra: Mapping[str, Spectrum]) -> list[Advice]:
-    """What several routes together show that one alone does not: a line in all of them at the same strength comes by
-    the ground that they share."""
+def compare(lines: Mapping[str, Mapping[float, float]]) -> list[Advice]:
+    """What several routes together show that one alone does not: mains in all of them at the same strength comes by
+    the ground that they share. `lines` has what was found on each route: A rms by frequency."""
     advices = []
     for mains in (50.0, 60.0):
-        strengths = {
-            route: lines[mains] for route, found in spectra.items() if mains in (lines := _lines(found, mains))
-        }
+        strengths = {route: found[mains] for route, found in lines.items() if mains in found}
         values = list(strengths.values())
-        if len(strengths) < max(2, len(spectra)) or max(values) > _ALIKE * min(values):
+        if len(strengths) < max(2, len(lines)) or max(values) > _ALIKE * min(values):
             continue
         names = ", ".join(f"{si(a, 'A')} through {route}" for route, a in strengths.items())
         advices.append(

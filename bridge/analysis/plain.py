@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from drivers.plain import to_plain
 
 from .noise import NoiseResult
+from .spectrum import Spectrum
 
 #: More averages than this stay out of the JSON: a result travels in one MQTT message.
 _MAX_SERIES = 1000
@@ -53,16 +55,7 @@ def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
             "rate_hz": result.spectrum.rate_hz,
             "frequency_hz": result.spectrum.frequency_hz,
             "density_a_per_rthz": result.spectrum.density_a_per_rthz,
-            "lines": [
-                {
-                    "frequency_hz": line.frequency_hz,
-                    "seen_at_hz": line.seen_at_hz,
-                    "amplitude_a_rms": line.amplitude_a_rms,
-                    "found": line.found,
-                    "suppression_db": line.suppression_db,
-                }
-                for line in result.spectrum.lines
-            ],
+            "lines": lines_to_list(result.spectrum),
         },
         "outliers": result.outliers,
         "largest_outlier_mad": result.largest_outlier_mad,
@@ -74,3 +67,8 @@ def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
     }
     plain: dict[str, Any] = to_plain(fields)
     return plain
+
+
+def lines_to_list(spectrum: Spectrum) -> list[dict[str, Any]]:
+    """The mains lines of a spectrum; amplitudes in A rms."""
+    return [asdict(line) for line in spectrum.lines]

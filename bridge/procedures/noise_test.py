@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bridge.analysis.formatting import si
-from bridge.analysis.noise import Criterion, NoiseSpec, assess_noise
-from bridge.analysis.plain import noise_to_dict
+from bridge.analysis.noise import Criterion, NoiseSpec, Verdict, assess_noise
+from bridge.analysis.noise_advice import Burst, advise
+from bridge.analysis.plain import lines_to_list, noise_to_dict
+from bridge.analysis.spectrum import spectrum
 from drivers.errors import InvalidValue
 from drivers.interfaces import Options, Potentiostat, option
 from drivers.samples import EndReason, SampleBlock
@@ -33,6 +35,9 @@ from .description import POTENTIOSTAT_AND_ROUTES, Procedure
 #: The voltage at which a cell of this field spends its time: what an instrument's input would take there is told.
 _CELL_V = 3.6
 
+#: 1000 samples a second show the mains and its harmonics up to 180 Hz (domain note 2.2).
+_FASTEST_S = 1e-3
+
 #: The default tolerance, as a share of the current.
 _TOLERANCE = 0.1
 
@@ -52,14 +57,20 @@ class NoiseTest(Options):
     mains_hz: float = option(50.0, unit="Hz", help="frequency of the local mains")
     voltage_limit_v: float = option(1.0, unit="V", help="the loop counts as open when its voltage gets here")
     cell_voltage_v: float = option(0.0, unit="V", help="voltage of a cell in the loop; 0 V for a closed loop")
+    burst: str = option(
+        "fail", help="when to add a short, fast record that shows the mains", choices=("fail", "always", "never")
+    )
+    burst_s: float = option(10.0, unit="s", help="length of that record", above=0)
 
     def __post_init__(self) -> None:
         choose("criterion", self.criterion, tuple(Criterion))
+        choose("burst", self.burst, ("fail", "always", "never"))
         positive(
             tolerance_a=self.tolerance_a,
             duration_s=self.duration_s,
             averaging_s=self.averaging_s,
             interval_s=self.interval_s,
+            burst_s=self.burst_s,
             mains_hz=self.mains_hz,
             voltage_limit_v=self.voltage_limit_v,
         )
@@ -92,12 +103,11 @@ class NoiseTest(Options):
             integration_s=integration_s,
         )
 
-    @property
-    def technique(self) -> Galvanostatic:
+    def technique(self, duration_s: float, interval_s: float) -> Galvanostatic:
         return Galvanostatic(
             current_a=self.current_a,
-            duration_s=self.settle_s + self.duration_s,
-            interval_s=self.interval_s,
+            duration_s=duration_s,
+            interval_s=interval_s,
             voltage_min_v=-self.voltage_limit_v,
             voltage_max_v=self.voltage_limit_v,
         )
@@ -112,13 +122,18 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
     async with source_off_afterwards(context, potentiostat):
         await select_route(context, potentiostat, feedthrough, parameters.route)
         record = await _record(reporter, potentiostat, parameters)
-    result = assess_noise(
-        record["time_s"],
-        record["current_a"],
-        record["flags"],
-        parameters.spec(potentiostat.capabilities.integration_s),
-        _ended(record, parameters),
-    )
+        result = assess_noise(
+            record["time_s"],
+            record["current_a"],
+            record["flags"],
+            parameters.spec(potentiostat.capabilities.integration_s),
+            _ended(record, parameters),
+        )
+        burst = None
+        wanted = parameters.burst == "always" or (parameters.burst == "fail" and result.verdict is Verdict.FAIL)
+        if wanted and not _ended(record, parameters):
+            burst = await _burst(reporter, potentiostat, parameters)
+    advice = [] if result.passed else advise(result, burst)
     used = feasibility.range_used(potentiostat, range_label(record.attributes), parameters.current_a) or choice
     for text in notes:
         context.note(text)
@@ -130,6 +145,8 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
         "mains_hz": parameters.mains_hz,
         "interval_s": parameters.interval_s,
         "voltage_limit_v": parameters.voltage_limit_v,
+        "advice": [asdict(one) for one in advice],
+        "burst": None if burst is None else {"rate_hz": burst.spectrum.rate_hz, "lines": lines_to_list(burst.spectrum)},
         "instrument": instrument(potentiostat),
         "range": used.range.label,
         "range_full_scale_a": used.range.full_scale_a,
@@ -167,7 +184,7 @@ async def _record(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) 
     total = p.settle_s + p.duration_s
     blocks: list[SampleBlock] = []
     reporter.now("settling" if p.settle_s else "recording", 0.0)
-    async with aclosing(potentiostat.run(p.technique)) as run:
+    async with aclosing(potentiostat.run(p.technique(total, p.interval_s))) as run:
         async for block in run:
             blocks.append(block)
             if len(block):
@@ -180,6 +197,19 @@ async def _record(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) 
                     voltage_v=float(block["voltage_v"][-1]),
                 )
     return SampleBlock.concatenate(blocks)
+
+
+async def _burst(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) -> Burst | None:
+    """The same current, sampled as fast as the instrument can; None if it cannot be much faster than it was."""
+    able = potentiostat.capabilities
+    interval_s = max(able.interval_min_s, _FASTEST_S)
+    if interval_s > p.interval_s / 2:
+        return None
+    reporter.now("burst", None, interval_s=interval_s)
+    async with aclosing(potentiostat.run(p.technique(p.burst_s, interval_s))) as run:
+        record = SampleBlock.concatenate([block async for block in run])
+    integration_s = record.attributes.get("integration_s")
+    return Burst(spectrum(record["time_s"], record["current_a"]), integration_s, able.integration_s)
 
 
 def _ended(record: SampleBlock, p: NoiseTest) -> str:
@@ -203,5 +233,6 @@ PROCEDURE = Procedure(
         "verdict": "pass, fail or inconclusive, by the criterion asked for",
         "mean_a": "mean current, with its confidence interval beside it",
         "std_a": "standard deviation of the averages",
+        "advice": "if it does not pass: causes that the record shows, with evidence and what to do",
     },
 )

@@ -14,6 +14,7 @@ from .description import Procedure
 _MODULES = (
     "planner",
     "noise_test",
+    "noise_survey",
     "cycle",
     "contact",
 )

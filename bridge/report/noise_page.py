@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.analysis.formatting import duration, si, with_uncertainty
 
-from .summary import Samples, Summary, Tone, instrument, when
+from .summary import Samples, Summary, Table, Tone, instrument, when
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,14 @@ def summary(result: Mapping[str, Any]) -> Summary:
         tone=_TONES.get(verdict, "doubt"),
         reason=str(r["reason"]),
         rows=[*_numbers(r), *_settings(r)],
+        tables=advice_tables(r.get("advice") or ()),
     )
+
+
+def advice_tables(advice: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Causes with evidence and remedy, if there are any."""
+    rows = [(str(a["cause"]), str(a["evidence"]), str(a["action"])) for a in advice]
+    return [Table("What it comes from", ("cause", "evidence", "what to do"), rows)] if rows else []
 
 
 def _numbers(r: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MODULES: Mapping[str, str] = {
     "plan": "plan_page",
     "noise-test": "noise_page",
+    "noise-survey": "noise_survey_page",
     "cycle": "cycle_page",
     "make-contact": "contact_page",
 }

@@ -142,7 +142,7 @@ class BenchPotentiostat(Potentiostat):
                 switch_off=self.cell_off,
                 stop=self._stop,
                 start_time_ns=started_ns,
-                attributes={"range": "10 pA"},
+                attributes={"range": "10 pA", "integration_s": min(self._integration_ns, interval) / NS},
             ):
                 yield block
         finally:

@@ -217,3 +217,27 @@ def test_wrong_parameters_are_named(values: dict[str, Any], message: str) -> Non
 def test_parameters_take_units_and_si_numbers() -> None:
     parsed = PROCEDURE.parse({"current": "10 pA", "tolerance_a": 1e-12, "duration": "5 min", "criterion": "seed"})
     assert parsed == NoiseTest(current_a=1e-11, tolerance_a=1e-12, duration_s=300.0, criterion="seed")
+
+
+async def test_a_test_that_fails_says_why() -> None:
+    """The unshielded route picks 150 pA of mains up; a burst shows it as 7 ms of integration leave it (-1.8 dB)."""
+    bench = Bench(World(seed=1))
+    result = await noise_test(bench, route="manipulator-ground", current="1 pA")
+    causes = {advice["cause"]: advice for advice in result["advice"]}
+    assert set(causes) == {"mains pick-up", "leakage or offset"}
+    assert "121 pA at 50 Hz" in causes["mains pick-up"]["evidence"]
+    assert result["burst"]["rate_hz"] == near(1 / 0.007)
+    assert bench.smu.record[-1] == "off"
+
+
+async def test_a_test_that_passes_takes_no_burst_and_gives_no_advice() -> None:
+    result = await noise_test(Bench(World()), route="feedthrough")
+    assert result["advice"] == []
+    assert result["burst"] is None
+
+
+async def test_an_instrument_without_a_faster_rate_takes_no_burst() -> None:
+    slow = limited(KEITHLEY_6430, interval_min_s=0.1)
+    result = await noise_test(Bench(World(), slow), route="manipulator-ground", current="1 pA")
+    assert result["burst"] is None
+    assert result["verdict"] == "fail"
