@@ -28,9 +28,10 @@ def run(
     devices: Mapping[str, DeviceConfig],
     session: str = "aiomqtt",
     queue_bytes: int = 64_000_000,
+    record: bool = False,
 ) -> None:
-    """Sends which devices are connected, then works until the pipe says anything."""
-    asyncio.run(_run(pipe, url, devices, session, queue_bytes))
+    """Sends which devices are connected, then works until the pipe says anything. `record`: runs go to disk too."""
+    asyncio.run(_run(pipe, url, devices, session, queue_bytes, record))
 
 
 def _make(config: DeviceConfig, clock: Clock) -> Device:
@@ -39,7 +40,9 @@ def _make(config: DeviceConfig, clock: Clock) -> Device:
     return StreamPotentiostat(config.address, StreamOptions(**config.options), name=config.name, clock=clock)
 
 
-async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str, queue_bytes: int) -> None:
+async def _run(
+    pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str, queue_bytes: int, record: bool
+) -> None:
     with tempfile.TemporaryDirectory(prefix="picobridge-bench-") as state:
         config = Config(
             bridge=BRIDGE,
@@ -47,6 +50,8 @@ async def _run(pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], 
             broker=BrokerConfig(address=BrokerAddress.parse(url)),
             devices=devices,
             queue_bytes=queue_bytes,
+            data_dir=Path(state) / "runs" if record else None,
+            exports=False,
         )
         async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
             pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})
