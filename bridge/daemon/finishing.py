@@ -15,7 +15,7 @@ from typing import Any
 LOG = logging.getLogger("picobridge.finishing")
 
 #: How long stopping waits for the run that is being finished; the rest is left to `picobridge report` and `export`.
-STOP_S = 10.0
+STOP_S = 3.0
 
 
 class Finisher:
