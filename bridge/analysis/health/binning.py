@@ -25,8 +25,8 @@ def stride_of(situation: Situation) -> int:
 class Binner:
     """Cuts a technique's samples into bins of `stride`, counted from its first sample, however the blocks are cut.
 
-    A bin's time is that of its last sample; its flags are those of any sample; values that are no numbers are left
-    out of its mean.
+    A bin's time is the mean of its samples', so that slopes are right for the last, short one too; its flags are those
+    of any sample; values that are no numbers are left out of its mean.
     """
 
     def __init__(self, stride: int) -> None:
@@ -69,7 +69,7 @@ class Binner:
         time, voltage, current, flag = rows
         index, self._next = self._next, self._next + time.size
         flags = np.bitwise_or.reduce(flag, axis=1)
-        return Samples(time[:, -1], _mean(voltage), _mean(current), flags, index, self._stride)
+        return Samples(_mean(time), _mean(voltage), _mean(current), flags, index, self._stride)
 
 
 def _mean(rows: Array) -> Array:

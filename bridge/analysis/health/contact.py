@@ -52,13 +52,18 @@ _VIBRATION = "Look for vibration (pumps, stage motor, chiller). The charge of th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactLimits:
-    """When a gap is given up. An opening is lost contact after `grace_s`, once the lead is `excess_v` from the curve
-    (it would empty C times that into the cell), or at once where the source is at its limit or the step has ended by
-    it. `per_minute` openings that returned are intermittent contact; one more within a minute is an error."""
+    """When a gap is given up.
+
+    An opening is lost contact after `grace_s`, once the lead is `excess_v` from the curve (it would empty C times that
+    into the cell), or at once where the source is at its limit or the step has ended by it. `per_minute` openings that
+    returned are intermittent contact; one more within a minute is an error. `caution` scales how far from noise and
+    from the cell's own slope an opening has to be.
+    """
 
     grace_s: float = 5.0
     excess_v: float = 0.3
     per_minute: int = 3
+    caution: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ class ContactDetector:
         if isinstance(situation.technique, Potentiostatic):
             candidates, judged = _vanished(joined, situation), self._follow_current
         else:
-            candidates, judged = _ramps(joined, situation), self._follow_voltage
+            candidates, judged = _ramps(joined, situation, self._limits.caution), self._follow_voltage
         found: list[Finding] = []
         at = new
         while at < len(joined):
@@ -410,13 +415,13 @@ def _ratios(samples: Samples, situation: Situation) -> Array:
     return ratio
 
 
-def _ramps(samples: Samples, situation: Situation) -> Array:
+def _ramps(samples: Samples, situation: Situation, caution: float) -> Array:
     """At which samples an opening would be seen, shape (n,)."""
     seen = np.zeros(len(samples), bool)
     if len(samples) < 4 + _REFERENCE:
         return seen
     ratio = _ratios(samples, situation)
-    threshold = _threshold(situation)
+    threshold = min(caution * _threshold(situation), 0.95)
     time, voltage = samples.time_s, samples.voltage_v
     slope = _open_slope(situation)
     sign = math.copysign(1.0, slope)
@@ -434,8 +439,8 @@ def _ramps(samples: Samples, situation: Situation) -> Array:
     first = np.zeros(n)
     first[2:] = ratio[1:-1]
     ramp = (last >= threshold) & (last < _FASTEST) & (first < _FASTEST)
-    ramp &= first >= np.minimum(before, 1.0) + _PARTIAL * np.maximum(1.0 - before, 0.1)
-    ramp &= two > _LEAST_V
+    ramp &= first >= np.minimum(before, 1.0) + caution * _PARTIAL * np.maximum(1.0 - before, 0.1)
+    ramp &= two > caution * _LEAST_V
     steepest = _steepest(situation)
     far = np.maximum(_JUMP_V, 10.0 * np.maximum(np.abs(before), steepest) * step)
     once = first * step - before * step
@@ -446,7 +451,7 @@ def _ramps(samples: Samples, situation: Situation) -> Array:
     seen = (ramp | jump | held) & (time >= situation.quiet_s)
     seen[: 3 + _REFERENCE] = False
     for at in np.flatnonzero(seen & ~held):
-        seen[at] = two[at] > _SIGMAS * _noise_v(samples, int(at) - 2)
+        seen[at] = two[at] > caution * _SIGMAS * _noise_v(samples, int(at) - 2)
     return seen
 
 

@@ -25,9 +25,10 @@ _RECLEAN = "Disconnect. Clean the cross-section again, enter the new length and 
 
 
 class FallingDetector:
-    """Kind `short` (error)."""
+    """Kind `short` (error). `caution` scales how far the voltage has to fall."""
 
-    def __init__(self) -> None:
+    def __init__(self, caution: float = 1.0) -> None:
+        self._caution = caution
         self._clear()
 
     def _clear(self) -> None:
@@ -71,7 +72,7 @@ class FallingDetector:
             return []
         self._falls += 1
         top_s, top_v, top_index = self._top
-        if self._told or self._falls < _FALLS or top_v - mean < _FALL_V:
+        if self._told or self._falls < _FALLS or top_v - mean < self._caution * _FALL_V:
             return []
         self._told = True
         set_a = situation.set_a or 0.0

@@ -35,6 +35,10 @@ _STILL = 10
 _FOLLOW = 6
 #: A fall of so much is no contact's resistance going away.
 _CLEAR_FALL_V = 0.5
+#: The second interval of a fall is that of a lost contact if it has so much of an open lead's slope.
+_SLOWS = 0.4
+#: The first interval of a fall has at least this share of it: one disturbed sample has none.
+_FIRST_SHARE = 0.1
 #: The share of the least slope that a living cell has below its window; a short has none.
 _FLAT = 0.1
 _LOW_V = 1.0
@@ -68,9 +72,13 @@ class _Fall:
 
 
 class ShortDetector:
-    """Kinds `short` (error) and, for a sudden leak that is smaller than the current, `partial_short` (warning)."""
+    """Kinds `short` (error) and, for a sudden leak that is smaller than the current, `partial_short` (warning).
 
-    def __init__(self) -> None:
+    `caution` scales how large a fall has to be.
+    """
+
+    def __init__(self, caution: float = 1.0) -> None:
+        self._caution = caution
         self._tail = Tail(_KEPT)
         self._fall: _Fall | None = None
         self._flat = 0
@@ -106,6 +114,8 @@ class ShortDetector:
         set_a = situation.set_a
         if set_a is None or not len(joined):
             return []
+        if end is EndReason.VOLTAGE_MIN and not self._told and (ended := self._ended_by_fall(joined, situation)):
+            return [ended]
         level_v = float(np.median(joined.voltage_v[-3:]))
         before, self._level = self._level, (set_a, level_v) if set_a else self._level
         if before is None or not set_a or self._told:
@@ -124,7 +134,7 @@ class ShortDetector:
 
     def _fallen(self, joined: Samples, new: int, situation: Situation) -> list[Finding]:
         set_a = situation.set_a or 0.0
-        candidates = _falls(joined, situation)
+        candidates = _falls(joined, situation, self._caution)
         found: list[Finding] = []
         at = new
         while at < len(joined):
@@ -133,7 +143,7 @@ class ShortDetector:
                 if not len(rest):
                     break
                 at += int(rest[0])
-                self._fall = _begun(joined, at, charging=set_a >= 0.0)
+                self._fall = _begun(joined, at, charging=set_a >= 0.0, caution=self._caution)
             if self._fall is not None:
                 found += self._follow(joined, at, situation)
             at += 1
@@ -178,6 +188,27 @@ class ShortDetector:
             return [finding]
         kind, severity = "partial_short", "warning"
         return [_changed(finding, kind, severity)]
+
+    def _ended_by_fall(self, joined: Samples, situation: Situation) -> Finding | None:
+        """A discharge whose last sample fell below the limit faster than a lost contact or an empty cell can do."""
+        at = len(joined) - 1
+        if at <= _REFERENCE or joined.time_s[at] < situation.quiet_s:
+            return None
+        time, voltage = joined.time_s, joined.voltage_v
+        before = at - 1
+        slope = abs(
+            float(voltage[before] - voltage[before - _REFERENCE]) / float(time[before] - time[before - _REFERENCE])
+        )
+        span = float(time[at] - time[before])
+        allowed = self._caution * max(_LEAST_FALL_V, _SIGMAS * _noise_v(joined, before))
+        allowed += (1.6 * abs(situation.set_a or 0.0) / situation.stray_f + 10.0 * slope) * span
+        fall = float(voltage[before] - voltage[at])
+        if not fall > allowed:
+            return None
+        text = f"short: the step ended by a fall of {si(fall, 'V')} within a sample, more than an empty cell or a lost "
+        text += "contact can make"
+        leak = 0.0 if situation.cell_ohm is None else fall / situation.cell_ohm
+        return self._short(joined, at, float(time[before]), situation, text, leak, fall_v=fall, allowed_v=allowed)
 
     # --- a short that is there -------------------------------------------------------------------------------------
 
@@ -260,7 +291,7 @@ def _changed(finding: Finding, kind: str, severity: str) -> Finding:
     return Finding(**(fields | {"kind": kind, "severity": severity}))
 
 
-def _falls(samples: Samples, situation: Situation) -> Array:
+def _falls(samples: Samples, situation: Situation, caution: float) -> Array:
     """At which samples the voltage has fallen, over two intervals, by more than it can, shape (n,)."""
     seen = np.zeros(len(samples), bool)
     if len(samples) < 4 + _REFERENCE:
@@ -274,18 +305,21 @@ def _falls(samples: Samples, situation: Situation) -> Array:
     slope[_REFERENCE:] = np.abs(voltage[_REFERENCE:-2] - voltage[: n - 2 - _REFERENCE]) / (
         time[_REFERENCE:-2] - time[: n - 2 - _REFERENCE]
     )
-    allowed = np.full(n - 2, _LEAST_FALL_V) + 10.0 * slope * span
+    allowed = np.full(n - 2, caution * _LEAST_FALL_V) + 10.0 * caution * slope * span
     set_a = situation.set_a or 0.0
+    seen[2:] = (fall > allowed) & (once > _FIRST_SHARE * fall) & (time[2:] >= situation.quiet_s)
     if set_a < 0.0:
-        allowed += 1.6 * abs(set_a) / situation.stray_f * span
-    seen[2:] = (fall > allowed) & (once > 0.25 * fall) & (time[2:] >= situation.quiet_s)
+        # a lost contact falls by I/C, and goes on to
+        open_slope = abs(set_a) / situation.stray_f
+        slows = fall - once < _SLOWS * open_slope * (time[2:] - time[1:-1])
+        seen[2:] &= slows | (fall > allowed + 1.6 * open_slope * span)
     seen[: 3 + _REFERENCE] = False
     for at in np.flatnonzero(seen):
-        seen[at] = fall[at - 2] > _SIGMAS * _noise_v(samples, int(at) - 2)
+        seen[at] = fall[at - 2] > caution * _SIGMAS * _noise_v(samples, int(at) - 2)
     return seen
 
 
-def _begun(samples: Samples, at: int, *, charging: bool) -> _Fall | None:
+def _begun(samples: Samples, at: int, *, charging: bool, caution: float) -> _Fall | None:
     """The fall seen at sample `at`, or None if the voltage has only come back to where it was a while ago."""
     base = at - 2
     level = float(samples.voltage_v[base])
@@ -294,7 +328,7 @@ def _begun(samples: Samples, at: int, *, charging: bool) -> _Fall | None:
         level = min(level, float(np.min(history)))
     noise = _noise_v(samples, base)
     size = level - float(samples.voltage_v[at])
-    if size < max(_LEAST_FALL_V, _SIGMAS * noise):
+    if size < caution * max(_LEAST_FALL_V, _SIGMAS * noise):
         return None
     index = samples.index + base * samples.stride
     return _Fall(float(samples.time_s[base]), index, level, size, noise)

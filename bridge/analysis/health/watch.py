@@ -30,12 +30,13 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """What the detectors are made with; see each."""
+    """What the detectors are made with; see each. `caution` is that of the shorts; the contact has its own."""
 
     contact: ContactLimits = field(default_factory=ContactLimits)
     overload_stays_s: float = 10.0
     drift_tolerance: float = 0.2
     leak_share: float = 0.05
+    caution: float = 1.0
 
 
 class HealthWatch:
@@ -45,8 +46,8 @@ class HealthWatch:
         t = thresholds or Thresholds()
         self._always: list[Detector] = [OverloadDetector(t.overload_stays_s), DriftDetector(t.drift_tolerance)]
         self._of_a_cell: list[Detector] = [
-            ShortDetector(),
-            FallingDetector(),
+            ShortDetector(t.caution),
+            FallingDetector(t.caution),
             ContactDetector(t.contact),
             WindowDetector(),
             PartialShortDetector(t.leak_share),
