@@ -37,6 +37,8 @@ def write_config(folder: Path, address: str, port: int) -> Path:
         f"""
 [bridge]
 state_dir = "state"
+reports = false
+exports = false
 [broker]
 port = {port}
 [devices.pstat]
