@@ -15,6 +15,7 @@ _MODULES = (
     "planner",
     "noise_test",
     "noise_survey",
+    "current_check",
     "cycle",
     "contact",
 )

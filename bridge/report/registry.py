@@ -40,6 +40,7 @@ _MODULES: Mapping[str, str] = {
     "plan": "plan_page",
     "noise-test": "noise_page",
     "noise-survey": "noise_survey_page",
+    "current-check": "current_check_page",
     "cycle": "cycle_page",
     "make-contact": "contact_page",
 }
