@@ -66,7 +66,8 @@ class Records:
             return
         error = None if run.error is None else run.error.to_dict()
         try:
-            await recording.end(run.status, run.ended_ns or run.started_ns, error, run.result)
+            health = [] if run.watch is None else run.watch.findings
+            await recording.end(run.status, run.ended_ns or run.started_ns, error, run.result, health=health)
         except PicobridgeError as failure:
             text = f"run {run.run} is not recorded completely: {failure}"
             self._events.publish("run", text, severity="error", run=run.run, error=failure)

@@ -141,7 +141,10 @@ class Run:
     ) -> dict[str, Any]:
         """See `Context`."""
         procedure = find(name)
-        return await procedure.run(self, procedure.parse(parameters))
+        result = await procedure.run(self, procedure.parse(parameters))
+        if self.recording is not None:
+            self.recording.part(name, title or name, result)
+        return result
 
     # --- what the daemon does with it --------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ started_utc, ended_utc   and the same in ns since 1970
 devices                  by name: role, driver, address, options, identity (firmware too), capabilities
 streams                  by device: stream, first_index, next_index, samples, missing, file
 events                   everything that was said about the run, from its start to its end
+health                   what the health watch found
 parts                    of a composed run: procedure, title and result of each, as they ended
 software, host           versions of picobridge, Python and the libraries; the machine
 configuration            the daemon's, without passwords
@@ -68,6 +69,7 @@ def new(run: str, procedure: str, started_ns: int) -> dict[str, Any]:
         "devices": {},
         "streams": {},
         "events": [],
+        "health": [],
         "parts": [],
         "software": software(),
         "host": host(),

@@ -113,17 +113,18 @@ class Recording:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    async def end(self, status: str, ended_ns: int, error: Mapping[str, Any] | None, result: Any) -> None:
+    async def end(self, status: str, ended_ns: int, error: Mapping[str, Any] | None, result: Any, **more: Any) -> None:
         """Write what is queued, the result and the manifest; nothing may be added afterwards.
 
-        Raises `RunFailed` if not everything could be written; the folder then says that it is not complete.
+        `more` is put into the manifest as it is. Raises `RunFailed` if not everything could be written; the folder then
+        says that it is not complete.
         """
         self._ending.set()
         self._wake.set()
         try:
             await self._task
             self._description |= {"status": status, "ended_ns": ended_ns, "ended_utc": manifest.utc(ended_ns)}
-            self._description["error"] = None if error is None else dict(error)
+            self._description |= {"error": None if error is None else dict(error), **to_plain(more)}
             await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, result)
         except OSError as failure:
             raise self._failed(failure) from failure

@@ -88,6 +88,7 @@ def _provenance(record: RunRecord) -> Summary:
             ("parameter", "value"),
             [(words(key), value(key, v)) for key, v in content["parameters"].items()],
         ),
+        Table("What the health watch found", ("time", "device", "kind", "reaction", "what"), list(_health(content))),
         Table("What was said during the run", ("time", "", "what"), list(_events(record))),
         Table(
             "Files, with their SHA-256",
@@ -108,6 +109,12 @@ def _devices(content: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         who = " ".join(str(identity[key]) for key in ("make", "model", "serial") if identity.get(key))
         firmware = f", firmware {identity['firmware']}" if identity.get("firmware") else ""
         yield name, str(device.get("role", "")), who + firmware, str(device["driver"]), str(device["address"])
+
+
+def _health(content: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for finding in content["health"]:
+        said = (str(finding.get(key, "")) for key in ("device", "kind", "reaction", "text"))
+        yield when(finding["time_ns"]), *said
 
 
 def _events(record: RunRecord) -> Iterator[tuple[str, ...]]:
