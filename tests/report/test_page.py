@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -9,15 +10,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bridge.procedures.registry import find
 from bridge.report import write_report
 from bridge.report.cycle_figure import cycle_figure
 from bridge.report.noise_figure import noise_figure
-from bridge.report.style import render, scale
+from bridge.report.style import render, scale, thinned
 from drivers.errors import InvalidValue
-from drivers.samples import SampleBlock
+from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, SampleBlock
 from drivers.techniques import Technique
 from mocks.world import World
 from tests.procedures.bench import Bench
@@ -182,3 +184,75 @@ def test_scale_keeps_numbers_readable() -> None:
     assert scale([1.0]) == (1.0, "")
     assert scale([]) == (1.0, "")
     assert scale([999e-9])[1] == "n"
+
+
+async def test_parts_have_sections_of_their_own_by_their_own_pages(tmp_path: Path) -> None:
+    part = await noise(duration=30, settle=0)
+    whole = {
+        "procedure": "noise-survey-of-tomorrow",
+        "verdict": "pass",
+        "reason": "every route is quiet",
+        "parts": [
+            {"procedure": "noise-test", "title": "Route <a>", "result": part},
+            {"procedure": "x", "result": None},
+        ],
+    }
+    path = write_report(tmp_path, [whole], now=NOW)
+    seen = read(path)
+    for text in ("Noise survey of tomorrow", "every route is quiet", "Route <a>", "Bias instability"):
+        assert text in seen.text
+    assert "<h3>Route &lt;a&gt;</h3>" in path.read_text()
+    assert names_in(tmp_path) == ["1.1-noise.png", "1.1-noise.svg", "report.html"]
+
+
+def test_a_result_that_its_page_cannot_read_is_shown_as_it_is(tmp_path: Path) -> None:
+    seen = read(write_report(tmp_path, [{"procedure": "noise-test", "verdict": "pass", "mean_a": 1e-12}], now=NOW))
+    assert "cannot read the result (KeyError(" in seen.text
+    assert "1 pA" in seen.text
+    assert seen.loads == []
+
+
+def test_a_procedure_without_a_page_has_rows_with_units_and_its_samples(tmp_path: Path) -> None:
+    result = {
+        "procedure": "leak-test",
+        "verdict": "fail",
+        "resistance_ohm": 1.2e12,
+        "stopped": True,
+        "settings": {"current_density_a_per_m2": 0.5, "area_m2": None},
+        "trace_v": [1.0] * 20,
+    }
+    spectrum = SampleBlock.of(
+        IMPEDANCE_COLUMNS,
+        {
+            "time_s": [1.0, 2.0],
+            "frequency_hz": [1e3, 1.0],
+            "z_real_ohm": [5.0, 50.0],
+            "z_imag_ohm": [-1, -20],
+            "flags": [0, 0],
+        },
+    )
+    seen = read(write_report(tmp_path, [result], [{"pstat": [samples_block(), spectrum]}], now=NOW))
+    for text in ("Leak test", "FAIL", "Resistance", "1.2 TOhm", "yes", "Settings, current density", "50 uA/cm2"):
+        assert text in seen.text
+    assert "(20 values, in the result's file)" in seen.text
+    assert len(seen.loads) == 2
+    assert names_in(tmp_path)[:4] == [
+        "1-pstat-impedance.png",
+        "1-pstat-impedance.svg",
+        "1-pstat-samples.png",
+        "1-pstat-samples.svg",
+    ]
+
+
+def samples_block() -> SampleBlock:
+    data = {"time_s": [0.1, 0.2], "voltage_v": [3.6, 3.7], "current_a": [1e-12, math.nan], "flags": [0, 0]}
+    return SampleBlock.of(SAMPLE_COLUMNS, data)
+
+
+def test_thinning_keeps_a_spike_of_one_sample() -> None:
+    values = np.zeros(100_000)
+    values[31_415], values[27_182], values[5] = 1.0, -1.0, math.nan
+    kept = thinned(values, 1000)
+    assert {0, 27_182, 31_415, 99_999} <= set(kept.tolist())
+    assert len(kept) <= 1002
+    assert thinned([1.0, 2.0], 1000).tolist() == [0, 1]
