@@ -36,10 +36,15 @@ async def run_record(args: argparse.Namespace) -> int:
             folder = RunFolder.create(args.folder, "record")
             if not args.json:
                 print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
-            async with recording(lab, folder) as recorder:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(args.duration):
-                        await recorder.ended.wait()
+            try:
+                async with recording(lab, folder) as recorder:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(args.duration):
+                            await recorder.ended.wait()
+            except asyncio.CancelledError:  # Ctrl-C, which is how a recording ends
+                folder.finish()
+                raise
+            folder.finish()
     finally:
         if recorder is not None:
             counts = recorder.counts

@@ -139,6 +139,8 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
     for number, (_, result) in enumerate(results, 1):
         folder.write_json(f"{number}-{result['procedure']}", result)
     folder.write_json("outcome", outcome.to_json())
+    parts = [{"procedure": result["procedure"], "title": "", "result": result} for _, result in results]
+    await asyncio.to_thread(folder.finish, {"procedure": "demo", "parts": parts})
     page = await asyncio.to_thread(
         write_report,
         folder.path,

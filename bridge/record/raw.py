@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bridge.transfer.codec import Header, decode_at, part
 from drivers.errors import InvalidValue
@@ -26,6 +26,15 @@ class StreamCount:
     duplicated: int = 0
     first_index: int | None = None
     next_index: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {
+            "first_index": self.first_index,
+            "next_index": self.next_index,
+            "samples": self.samples,
+            "missing": self.missing,
+        }
 
     def fresh(self, block: SampleBlock) -> SampleBlock | None:
         """Count a block; returns what of it was not recorded yet. None if that is nothing."""

@@ -155,10 +155,7 @@ class Recording:
         self._description["streams"] = {
             device: {
                 "stream": stream,
-                "first_index": counts[stream].first_index,
-                "next_index": counts[stream].next_index,
-                "samples": counts[stream].samples,
-                "missing": counts[stream].missing,
+                **counts[stream].describe(),
                 "file": names.get(stream),
             }
             for device, stream in self._devices.items()

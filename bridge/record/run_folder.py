@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from drivers.samples import SampleBlock
 
+from . import manifest
 from .bdf import BdfTables, is_time_series
 from .files import file_name, json_text
 from .raw import SUFFIX, RawFiles, StreamCount
@@ -31,7 +33,7 @@ class RunFolder:
     """Takes sample blocks and writes, for each stream, two files:
 
     `STREAM.cborseq`: every block as the codec makes it, one after the other (a CBOR sequence, RFC 8742), to the last
-    bit; `STREAM.bdf.csv`: the same samples for people and other programs.
+    bit; `STREAM.bdf.csv`: the same samples for people and other programs. `create` and `finish` add the manifest.
 
     MQTT may deliver a block twice: a sample that was recorded already is counted and left out. One that never came is
     counted as missing. Writing blocks the caller; use a thread where that matters.
@@ -43,13 +45,17 @@ class RunFolder:
         self.path = path
         self._raw = RawFiles(path)
         self._texts: dict[str, _LiveText] = {}
+        self._description: dict[str, Any] = {}
         self.counts: dict[str, StreamCount] = self._raw.counts
 
     @classmethod
     def create(cls, parent: Path, name: str, now: datetime | None = None) -> RunFolder:
-        """A folder named by time and `name`; a second one in the same second gets a number."""
+        """A folder named by time and `name`, with a manifest; a second one in the same second gets a number."""
         stamp = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H%M%SZ")
-        return new_folder(parent, f"{stamp}_{file_name(name)}", cls)
+        folder = new_folder(parent, f"{stamp}_{file_name(name)}", cls)
+        folder._description = manifest.new(folder.path.name, name, time.time_ns())
+        manifest.write(folder.path, folder._description)
+        return folder
 
     def add(self, block: SampleBlock) -> None:
         """Record a block, or what of it is new."""
@@ -68,6 +74,25 @@ class RunFolder:
         path = self.path / f"{file_name(name)}.json"
         path.write_text(json_text(value), encoding="utf-8")
         return path
+
+    def finish(self, result: Any = None) -> None:
+        """The recording ended as it should, with this result: `manifest.json` says so, and which files there are."""
+        if result is not None:
+            self.write_json(manifest.RESULT.removesuffix(".json"), result)
+        ended_ns = time.time_ns()
+        names = self._raw.names()
+        self._description |= {
+            "status": "finished",
+            "complete": True,
+            "ended_ns": ended_ns,
+            "ended_utc": manifest.utc(ended_ns),
+            "streams": {
+                names[stream].removesuffix(SUFFIX): {"stream": stream, **count.describe(), "file": names[stream]}
+                for stream, count in self.counts.items()
+            },
+            "files": manifest.describe_files(self.path, manifest.files_of(self.path), self._raw.checksums()),
+        }
+        manifest.write(self.path, self._description)
 
     def flush(self) -> None:
         """Hand everything to the operating system."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.record import RunFolder
+from bridge.record import RunFolder, RunRecord
 from bridge.record.bdf import BdfTables
 from bridge.transfer.codec import decode, encode
 from drivers.errors import InvalidValue
@@ -100,3 +100,14 @@ def test_results_are_written_as_json(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as folder:
         path = folder.write_json("1-cycle", {"charge_ah": 1.25e-12})
     assert json.loads(path.read_text()) == {"charge_ah": 1.25e-12}
+
+
+def test_a_recording_that_ended_has_a_manifest_like_a_run(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, "record") as folder:
+        assert not RunRecord.open(folder.path).complete
+        folder.add(block(0, 10))
+    folder.finish({"verdict": "pass"})
+    record = RunRecord.open(folder.path)
+    assert (record.complete, record.verdict, record.problems()) == (True, "pass", [])
+    assert record.manifest["streams"]["pstat-1"]["samples"] == 10
+    assert [path.name for path in record.export(["parquet"])] == ["pstat-1.bdf.parquet"]
