@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bridge.daemon.records import Records
+from bridge.daemon.run import Run
 from bridge.record import RunRecord
 from bridge.record.run_record import find, records
 from bridge.report.run_report import report
@@ -53,6 +55,27 @@ async def test_a_run_leaves_its_folder_before_its_result_is_told(rig: RigMaker, 
         streams = result["streams"]["pstat"]
         assert {key: content["streams"]["pstat"][key] for key in streams} == streams
         assert record.problems() == []
+
+
+async def test_the_result_is_told_when_the_record_is_complete(
+    rig: RigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    record_end, publish_end = Records.end, Run.publish_end
+
+    async def end(self: Records, run: Run) -> None:
+        await record_end(self, run)
+        order.append("recorded")
+
+    def publish(self: Run) -> None:
+        order.append("told")
+        publish_end(self)
+
+    monkeypatch.setattr(Records, "end", end)
+    monkeypatch.setattr(Run, "publish_end", publish)
+    async with rig(data_dir=tmp_path / "runs", exports=False) as r:
+        await r.result(await r.run(**CHARGE))
+    assert order == ["recorded", "told"]
 
 
 async def test_a_run_that_failed_is_recorded_with_its_error(rig: RigMaker, tmp_path: Path) -> None:

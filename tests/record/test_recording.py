@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,25 @@ async def test_what_could_never_be_written_is_told(tmp_path: Path, monkeypatch: 
     record = RunRecord.open(recording.folder)
     assert not record.complete
     assert record.status == "failed"
+
+
+async def test_an_attempt_that_fails_while_the_run_ends_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = await begin(tmp_path)
+    under_way, go_on, real = threading.Event(), threading.Event(), RawWriter.write
+
+    def write(self: RawWriter, blocks: list[SampleBlock]) -> None:
+        if not under_way.is_set():
+            under_way.set()
+            go_on.wait(10)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(self, blocks)
+
+    monkeypatch.setattr(RawWriter, "write", write)
+    recording.add("pstat", block(0, 3))
+    await asyncio.to_thread(under_way.wait, 10)
+    ending = asyncio.ensure_future(end(recording))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await ending).complete

@@ -48,6 +48,7 @@ def test_a_block_delivered_twice_is_recorded_once(tmp_path: Path) -> None:
             folder.add(part)
     read = rows(tmp_path / "run" / "pstat-1.bdf.csv")
     assert [int(row["Sample Index / 1"]) for row in read] == list(range(16))
+    assert {row["Step Count / 1"] for row in read} == {"1"}
     count = folder.counts["pstat-1"]
     assert (count.samples, count.duplicated, count.missing) == (16, 15, 0)
 
