@@ -11,11 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers.samples import SampleBlock
-
 from . import spectra
 from .bdf import VERSION, BdfTables, cycle_of, is_time_series
-from .raw import SUFFIX, RawReader
+from .raw import SUFFIX, RawReader, merged
 from .text import CsvWriter
 
 if TYPE_CHECKING:
@@ -59,36 +57,11 @@ def _export_series(raw: Path, stem: str, kinds: Collection[str], cycles: bool, a
     paths = [raw.with_name(f"{stem}.bdf.{kind}") for kind in KINDS if kind in kinds]
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(path, tables.schema(about))) for path in paths]
-        for block in _merged(raw):
+        for block in merged(block for block in RawReader(raw) if is_time_series(block)):
             batch = tables.table(block)
             for writer in writers:
                 writer.write(batch)
     return paths
-
-
-def _merged(raw: Path) -> Iterator[SampleBlock]:
-    """Blocks of time series, those that follow each other put together: slow samples come one a block."""
-    group: list[SampleBlock] = []
-    count = 0
-    for block in RawReader(raw):
-        if not is_time_series(block):
-            continue
-        last = group[-1] if group else None
-        goes_on = (
-            last is not None
-            and last.end is None
-            and last.start_time_ns == block.start_time_ns
-            and last.columns == block.columns
-            and last.next_index == block.first_index
-            and cycle_of(last) == cycle_of(block)
-        )
-        if group and (not goes_on or count + len(block) > _ROWS):
-            yield SampleBlock.concatenate(group)
-            group, count = [], 0
-        group.append(block)
-        count += len(block)
-    if group:
-        yield SampleBlock.concatenate(group)
 
 
 def _export_spectra(raw: Path, stem: str, kinds: Collection[str], about: dict[str, str]) -> list[Path]:

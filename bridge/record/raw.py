@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Self
 
-from bridge.transfer.codec import Header, decode_at, part
+from bridge.transfer.codec import Header, decode_at, follows, part
 from drivers.errors import InvalidValue
 from drivers.samples import SampleBlock
 
 SUFFIX = ".cborseq"
+#: Merged blocks have at most so many rows, out of so many blocks.
+_ROWS = 1 << 20
+_GROUP = 4096
 
 
 @dataclass(slots=True)
@@ -114,6 +117,21 @@ class RawReader:
                         self.unread_bytes, self.reason = size - position, error.message
                         return
                     yield block
+
+
+def merged(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
+    """The same samples in fewer blocks: those that follow each other and say the same are put together."""
+    group: list[SampleBlock] = []
+    count = 0
+    for block in blocks:
+        full = count + len(block) > _ROWS or len(group) >= _GROUP
+        if group and (full or not follows(group[-1], block)):
+            yield SampleBlock.concatenate(group) if len(group) > 1 else group[0]
+            group, count = [], 0
+        group.append(block)
+        count += len(block)
+    if group:
+        yield SampleBlock.concatenate(group) if len(group) > 1 else group[0]
 
 
 class RawFiles:

@@ -1,7 +1,7 @@
 """One run being recorded: a bounded queue on the event loop's side, one thread that writes.
 
-Nothing here blocks the loop. What `add` has taken is the operating system's about 20 ms later; every few seconds it is
-synced to the disk. If the disk fills up, `error` is set while there is still room for what is queued: the run must end
+Nothing here blocks the loop. What `add` has taken is the operating system's 0.2 s later; every few seconds it is synced
+to the disk. If the disk fills up, `error` is set while there is still room for what is queued: the run must end
 then, and nothing of it is lost.
 """
 
@@ -27,10 +27,11 @@ from drivers.samples import SampleBlock
 
 from . import manifest
 from .files import file_name, json_text, replace_file, sync_folder
-from .raw import RawFiles
+from .raw import RawFiles, merged
 
-#: Blocks are gathered for so long before they are written together (real seconds).
-GATHER_S = 0.02
+#: Blocks are gathered for so long before they are written together (real seconds): one by one, slow samples would cost
+#: ten times as much in headers as in numbers. What a killed daemon loses.
+GATHER_S = 0.2
 #: A power cut loses at most so much (real seconds).
 SYNC_S = 5.0
 #: How often the free space is looked at (real seconds).
@@ -77,6 +78,7 @@ class Recording:
         self._room = asyncio.Event()
         self._room.set()
         self._ending = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._synced = self._looked = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="picobridge-record")
         self._task = asyncio.create_task(self._serve(), name=f"record {folder.name}")
@@ -89,6 +91,8 @@ class Recording:
         self._queue.append((device, block))
         self._account(_size(block))
         self._wake.set()
+        if self._queued_bytes > self._limit_bytes // 4:
+            self._hurry.set()
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Queue something that was said about the run."""
@@ -120,6 +124,7 @@ class Recording:
         says that it is not complete.
         """
         self._ending.set()
+        self._hurry.set()
         self._wake.set()
         try:
             await self._task
@@ -134,6 +139,7 @@ class Recording:
     async def discard(self) -> None:
         """The run was not started after all: the folder goes, nothing was recorded."""
         self._ending.set()
+        self._hurry.set()
         self._wake.set()
         await self._task
         self._close()
@@ -178,11 +184,11 @@ class Recording:
             last = self._ending.is_set()
             if not await self._write_waiting() and last:
                 return  # it was tried once more; nobody is left who could make room
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S):
-                    await self._ending.wait()
-            if self._ending.is_set():
-                self._wake.set()
+            if not self._ending.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_S):
+                        await self._hurry.wait()
+                self._hurry.clear()
 
     async def _write_waiting(self) -> bool:
         blocks, lines = [*self._queue], [*self._lines]
@@ -205,7 +211,7 @@ class Recording:
         """In the thread. Counts what it has written, so that after an error only that leaves the queues."""
         for device, group in groupby(blocks, key=itemgetter(0)):
             own = [block for _, block in group]
-            self._raw.write(own[0].stream, file_name(device), own)
+            self._raw.write(own[0].stream, file_name(device), [*merged(own)])
             for block in own:
                 self._raw.count(block)
             self._blocks_written += len(own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from drivers.samples import SampleBlock
 from . import manifest
 from .export import KINDS, export_stream
 from .files import sha256_of
-from .raw import SUFFIX, RawReader
+from .raw import SUFFIX, RawReader, merged
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,13 @@ class RunRecord:
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def samples(self) -> dict[str, list[SampleBlock]]:
-        """All blocks, by device (the stem of the file)."""
-        return {path.name.removesuffix(SUFFIX): list(RawReader(path)) for path in self.raw_files}
+        """All samples, by device (the stem of the file), in as few blocks as hold them."""
+        return {path.name.removesuffix(SUFFIX): list(self.blocks(path)) for path in self.raw_files}
+
+    @staticmethod
+    def blocks(path: Path) -> Iterator[SampleBlock]:
+        """Those of one of the `raw_files`; only one of them is in memory at a time."""
+        return merged(RawReader(path))
 
     def export(self, kinds: Collection[str] = KINDS) -> list[Path]:
         """Write Parquet and CSV beside the raw files; returns their paths. Lists them in a complete run's manifest."""

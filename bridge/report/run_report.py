@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bridge.analysis.formatting import duration
 from bridge.record import RunRecord
+from bridge.record.raw import SUFFIX
+from drivers.samples import SampleBlock
 
 from .page import write_report
 from .plain_page import value, words
@@ -17,6 +22,8 @@ from .summary import Summary, Table, Tone, when
 _TONES: Mapping[str, Tone] = {"failed": "fail"}
 #: So many events are shown; the rest is in their file.
 _EVENTS = 200
+#: Of a longer record the pictures show the extremes only, so that a report needs no more memory than there is.
+_DRAWN_BYTES = 100_000_000
 #: What a report consists of.
 _MADE = (".html", ".png", ".svg")
 
@@ -34,7 +41,7 @@ def report(record: RunRecord, *, now: datetime | None = None) -> Path:
     page = write_report(
         record.folder,
         [shown] if result or parts or record.raw_files else [],
-        [record.samples()],
+        [_samples(record)],
         title=f"{record.procedure.replace('-', ' ').capitalize()}, {when(record.manifest['started_ns'])}",
         head=_status(record),
         foot=_provenance(record),
@@ -42,6 +49,24 @@ def report(record: RunRecord, *, now: datetime | None = None) -> Path:
     )
     record.list_files([path for path in record.folder.iterdir() if path.suffix in _MADE])
     return page
+
+
+def _samples(record: RunRecord) -> dict[str, list[SampleBlock]]:
+    """What the pictures need: all samples or, of very many, the extremes of each stretch."""
+    from .style import thinned
+
+    found: dict[str, list[SampleBlock]] = {}
+    for path in record.raw_files:
+        share = min(1.0, _DRAWN_BYTES / max(1, path.stat().st_size))
+        kept = found[path.name.removesuffix(SUFFIX)] = []
+        for block in record.blocks(path):
+            if share < 1.0 and len(block):
+                points = max(2, round(share * len(block) / len(block.columns)))
+                keep = np.unique(np.concatenate([thinned(block[column.name], points) for column in block.columns]))
+                data = {column.name: block[column.name][keep] for column in block.columns}
+                block = replace(block, data=data)
+            kept.append(block)
+    return found
 
 
 def _status(record: RunRecord) -> Summary | None:

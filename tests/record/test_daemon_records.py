@@ -14,9 +14,9 @@ import pytest
 
 from bridge.daemon.records import Records
 from bridge.daemon.run import Run
-from bridge.record import RunRecord
+from bridge.record import RunFolder, RunRecord
 from bridge.record.run_record import find, records
-from bridge.report.run_report import report
+from bridge.report.run_report import _samples, report
 from bridge.transfer.codec import decode
 from bridge.transfer.mqtt import BrokerAddress
 from drivers.errors import ConfigurationError, InvalidValue, RunFailed
@@ -27,6 +27,8 @@ from tests.bridge.conftest import RigMaker, eventually, free_port
 from tests.bridge.fakes import ramp
 from tests.bridge.listener import listen
 from tests.bridge.test_process import SAMPLES, daemon, energised, write_config
+
+from .blocks import block
 
 CHARGE = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s": "1 s"}
 
@@ -187,3 +189,15 @@ def test_runs_are_found_by_id_and_folder(tmp_path: Path) -> None:
         find("x", [tmp_path])
     with pytest.raises(InvalidValue, match="is no run folder"):
         find(str(tmp_path), [])
+
+
+def test_a_long_record_is_drawn_by_its_extremes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RunFolder.create(tmp_path, "technique") as folder:
+        long = block(0, 20_000)
+        long["current_a"][4321] = 7e-9
+        folder.add(long)
+    folder.finish({})
+    monkeypatch.setattr("bridge.report.run_report._DRAWN_BYTES", 20_000)
+    (drawn,) = _samples(RunRecord.open(folder.path))["pstat-1"]
+    assert len(drawn) < 1000
+    assert 7e-9 in drawn["current_a"].tolist()
