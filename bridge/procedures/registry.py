@@ -18,6 +18,8 @@ _MODULES = (
     "current_check",
     "cycle",
     "contact",
+    "short_test",
+    "protocol",
 )
 
 
