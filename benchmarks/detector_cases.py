@@ -270,8 +270,8 @@ def beyond_window(rng: np.random.Generator, n: int, samples: int, interval_s: fl
     time = (np.arange(samples) + 1.0) * interval_s
     for _ in range(n):
         at = rng.uniform(0.3, 0.6) * time[-1]
-        rate = np.exp(rng.uniform(np.log(1e-3), np.log(1.0)))
-        voltage = HIGH_V + 0.1 + rate * (time - at) + rng.normal(0.0, 63e-6, samples)
+        rate = np.exp(rng.uniform(np.log(5e-3), np.log(1.0)))
+        voltage = HIGH_V + 0.1 + rate * (time - at) + rng.normal(0.0, 2e-5, samples)
         voltage = np.maximum(voltage, 3.0)
         current = 1e-11 * np.exp(-time / 100.0) + rng.normal(0.0, 1e-13, samples)
         yield Case(

@@ -148,14 +148,17 @@ def faults(
 
 
 def visible(case: Case) -> bool:
-    """Whether a sudden short lets the voltage fall by 15 mV within 10 s (its drop over the cell's own resistance, and
-    what the cell then loses), beyond what a discharge does by itself."""
+    """Whether a sudden short lets the voltage fall by 15 mV within 10 s, beyond what a discharge does by itself: by the
+    leak over the cell's resistance, and by what the cell then loses. One that ends its step within a second by the
+    step's own limit, with the source off, is not counted either.
+    """
     if case.fault_s == 0.0 or not np.isfinite(case.leak_ohm):
         return True
     before = case.voltage_v[case.time_s <= case.fault_s]
     after = case.voltage_v[(case.time_s > case.fault_s) & (case.time_s <= case.fault_s + 10.0)]
-    if len(before) < 20 or len(after) < 4:
-        return len(after) > 0
+    ends = case.end is not None and case.time_s[-1] < case.fault_s + 1.0  # by its limit, the source off
+    if len(before) < 20 or len(after) < 4 or ends:
+        return False
     by_itself = max(0.0, float(before[-20] - before[-1])) / 20.0 * len(after)
     return bool(before[-1] - after.min() > 0.015 + 2.0 * by_itself)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from bridge.analysis.health.detector import Finding, Situation
@@ -20,8 +21,8 @@ from .watch_options import WatchOptions
 KEPT = 1000
 #: The hard window is so far beyond the schedule's own (domain note, 1.1: 1.8 and 4.3 V for 2.0 and 4.2 V).
 _BELOW_V, _ABOVE_V = 0.2, 0.1
-#: Procedures that put a current through something that is no cell, or that touch and leave it on purpose.
-WITHOUT_CELL = frozenset({"noise-test", "make-contact", "current-check", "wiring-test", "approach"})
+#: Procedures that put a current through something that is no cell, touch and leave it on purpose, or look for a short.
+WITHOUT_CELL = frozenset({"noise-test", "noise-survey", "current-check", "make-contact", "short-test"})
 
 
 class RunWatch:
@@ -52,6 +53,16 @@ class RunWatch:
         """What a procedure knows of the sample better than its parameters: `area_m2`, `stray_f`, `low_v`, `high_v`,
         `planned_c`, `cell`. Counts from the next technique on."""
         self._told.update(known)
+
+    @contextmanager
+    def part(self, procedure: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+        """While another procedure is a part of this run, what that one is counts."""
+        before = self._procedure, self._parameters
+        self._procedure, self._parameters = procedure, parameters
+        try:
+            yield
+        finally:
+            self._procedure, self._parameters = before
 
     def begin(self, device: str, technique: Technique, capabilities: PotentiostatCapabilities) -> None:
         """A technique starts on a device."""
@@ -119,7 +130,7 @@ class RunWatch:
         return Situation(
             technique=technique,
             stray_f=self._known("stray_f", None) or options.stray_f,
-            area_m2=self._known("area_m2", None),
+            area_m2=self._known("area_m2", options.area_m2),
             low_v=low if low is not None else None if lowest is None else lowest - _BELOW_V,
             high_v=high if high is not None else None if highest is None else highest + _ABOVE_V,
             planned_c=self._told.get("planned_c"),

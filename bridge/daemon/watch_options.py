@@ -52,6 +52,12 @@ class WatchOptions(Options):
         None, unit="V", help="hard upper limit; default 0.1 V above the procedure's voltage_max"
     )
     stray_f: float = option(STRAY_F, unit="F", above=0.0, help="capacitance of the lead where the procedure says none")
+    area_m2: float | None = option(
+        None,
+        unit="m**2",
+        above=0.0,
+        help="area of the cell where the procedure says none; without it 10 s of each step are blind",
+    )
     cell: str = option(
         "auto",
         help="is a cell connected? auto: as the procedure has it, and not where a set current has no voltage window",

@@ -23,23 +23,24 @@ from bridge.analysis.formatting import si
 from drivers.samples import EndReason, Flag
 from drivers.techniques import Galvanostatic, Potentiostatic
 
-from .detector import CELL_LEAST_F_PER_M2, Array, Finding, Samples, Situation, Tail
+from .contact_signs import (
+    FASTEST,
+    JUMP_V,
+    KEPT,
+    REFERENCE,
+    SIGMAS,
+    empty_ratio,
+    least_ratio,
+    noise_a,
+    open_slope,
+    ramps,
+    ratios,
+    reference_a,
+    vanished,
+)
+from .detector import Array, Finding, Samples, Situation, Tail
+from .short_finding import noise_v
 
-#: Intervals over which the slope before an opening is taken, and samples kept for it and for the noise.
-_REFERENCE = 8
-_KEPT = 32
-#: A broken interval is at least so much of the way from the cell's slope to the open lead's.
-_PARTIAL = 0.15
-#: Excesses this many standard deviations of the noise are not noise.
-_SIGMAS = 8.0
-_LEAST_V = 1e-3
-#: On a cell whose slope is nowhere near that of an open lead, an excess of this much in two samples is an opening.
-_JUMP_V = 0.1
-#: The share of the way from the steepest slope of the cell to that of an open lead at which an opening is seen.
-_BETWEEN = 0.5
-_LEAST_RATIO, _RATIO_UNKNOWN = 0.5, 0.75
-#: Faster than this no current can charge the lead: a disturbance.
-_FASTEST = 1.6
 #: Back on the curve: within this of it, and within this share of the peak.
 _RETURN_V = 0.020
 _RETURN_SHARE = 0.3
@@ -146,23 +147,23 @@ class ContactDetector:
 
     def __init__(self, limits: ContactLimits | None = None) -> None:
         self._limits = limits or ContactLimits()
-        self._tail = Tail(_KEPT)
+        self._tail = Tail(KEPT)
         self._open: _Opening | None = None
         #: instants of past openings on a clock that goes on over techniques, for the rate per minute
         self._recent: list[float] = []
         self._before_s = 0.0
         self._now_s = 0.0
-        self._next = 0
-        self._never_closed = False
+        #: when the last opening had returned, and the slope before it
+        self._closed_s, self._closed_slope = -math.inf, 0.0
         #: gaps of the technique under way
         self.gaps: list[ContactGap] = []
 
     def begin(self, situation: Situation) -> None:
         self._tail.clear()
         self._open = None
+        self._closed_s = -math.inf
         self._before_s += self._now_s
         self._now_s = 0.0
-        self._next = 0
         self.gaps = []
 
     def add(self, samples: Samples, situation: Situation) -> list[Finding]:
@@ -170,9 +171,9 @@ class ContactDetector:
             return []
         joined, new = self._tail.join(samples)
         if isinstance(situation.technique, Potentiostatic):
-            candidates, judged = _vanished(joined, situation), self._follow_current
+            candidates, judged = vanished(joined, situation), self._follow_current
         else:
-            candidates, judged = _ramps(joined, situation, self._limits.caution), self._follow_voltage
+            candidates, judged = ramps(joined, situation, self._limits.caution), self._follow_voltage
         found: list[Finding] = []
         at = new
         while at < len(joined):
@@ -185,7 +186,6 @@ class ContactDetector:
             found += judged(joined, at, situation)
             at += 1
         self._now_s = float(joined.time_s[-1])
-        self._next = joined.index + len(joined) * joined.stride
         return found
 
     def finish(self, end: EndReason | None, situation: Situation) -> list[Finding]:
@@ -207,24 +207,26 @@ class ContactDetector:
     def _opened(self, samples: Samples, at: int, situation: Situation) -> _Opening:
         """The opening seen at sample `at`, whose ramp began within the interval before the sample before."""
         base = max(0, at - 2)
-        first = max(0, base - _REFERENCE)
+        first = max(0, base - REFERENCE)
         time, voltage = samples.time_s, samples.voltage_v
-        noise = _noise_v(samples, base)
+        noise = noise_v(samples, base, KEPT - 3)
         index = samples.index + base * samples.stride
         if isinstance(situation.technique, Potentiostatic):
             return _Opening(
                 float(time[at - 1]),
-                _reference_a(samples, at - 1),
+                reference_a(samples, at - 1),
                 0.0,
                 index,
                 float(time[at - 1]),
-                _noise_a(samples, at - 1),
+                noise_a(samples, at - 1),
             )
         slope = 0.0
         if base > first and time[base] >= situation.quiet_s:
             slope = float(voltage[base] - voltage[first]) / float(time[base] - time[first])
+            if time[first] < self._closed_s:
+                slope = self._closed_slope  # the return of the opening before is in that window
         opening = _Opening(float(time[base]), float(voltage[base]), slope, index, float(time[base]), noise)
-        ramp = _open_slope(situation) - slope
+        ramp = open_slope(situation) - slope
         excess = float(voltage[at]) - opening.base_v - slope * float(time[at] - time[base])
         if ramp:
             opening.onset_s = min(max(float(time[at]) - excess / ramp, opening.base_s), float(time[at]))
@@ -253,17 +255,17 @@ class ContactDetector:
         before_v, before_s = opening.last_v, opening.last_s
         excess = self._measure(opening, samples, at, situation)
         opening.steps += 1
-        ramp = abs(_open_slope(situation)) * max(opening.last_s - before_s, 1e-12)
+        ramp = abs(open_slope(situation)) * max(opening.last_s - before_s, 1e-12)
         opening.limited = opening.limited + 1 if int(samples.flags[at]) & Flag.COMPLIANCE else 0
         near = max(min(_RETURN_V, _RETURN_SHARE * opening.peak_v), 4.0 * opening.noise_v)
         opening.returned = opening.returned + 1 if excess <= near else 0
-        still = opening.steps > 1 and excess - before_v < 0.25 * _threshold(situation) * ramp and not opening.limited
+        still = opening.steps > 1 and excess - before_v < 0.25 * least_ratio(situation) * ramp and not opening.limited
         opening.flat = opening.flat + 1 if still and excess > 0.8 * opening.peak_v else 0
         if opening.returned >= _RETURN_SAMPLES:
             return self._returned(opening, situation, "")
         if opening.lost:
             return []
-        if opening.flat > _REFERENCE:
+        if opening.flat > REFERENCE:
             rise = opening.last_v / abs(situation.set_a or math.inf)
             return self._returned(opening, situation, f"the contact's resistance is {si(rise, 'Ohm')} higher since")
         waited = opening.last_s - opening.onset_s
@@ -284,18 +286,19 @@ class ContactDetector:
         if not set_a or len(joined) < 4 or joined.time_s[-1] < situation.quiet_s:
             return None
         at = len(joined) - 1
-        ratio = _ratios(joined, situation)
-        before = ratio[max(1, at - _REFERENCE) : at]
-        step_v = float(joined.time_s[at] - joined.time_s[at - 1]) * abs(_open_slope(situation))
+        ratio = ratios(joined, situation)
+        before = ratio[max(1, at - REFERENCE) : at]
+        step_v = float(joined.time_s[at] - joined.time_s[at - 1]) * abs(open_slope(situation))
         excess = (float(ratio[at]) - float(np.median(before))) * step_v
-        steep = float(ratio[at]) >= _threshold(situation) and excess > _SIGMAS * _noise_v(joined, at - 1)
-        jump = excess > max(_JUMP_V, 10.0 * float(np.max(np.abs(before))) * step_v)
-        if not (steep or jump) or ratio[at] > _FASTEST:
+        steep = float(ratio[at]) >= least_ratio(situation) and excess > SIGMAS * noise_v(joined, at - 1, KEPT - 3)
+        fast = max(10.0 * float(np.max(np.abs(before))), 1.5 * empty_ratio(situation))
+        jump = excess > max(JUMP_V, fast * step_v)
+        if not (steep or jump) or ratio[at] > FASTEST:
             return None
         base_s, base_v = float(joined.time_s[at - 1]), float(joined.voltage_v[at - 1])
         index = joined.index + (at - 1) * joined.stride
-        slope = float(np.median(before)) * _open_slope(situation)
-        opening = _Opening(base_s, base_v, slope, index, base_s, _noise_v(joined, at - 1))
+        slope = float(np.median(before)) * open_slope(situation)
+        opening = _Opening(base_s, base_v, slope, index, base_s, noise_v(joined, at - 1, KEPT - 3))
         self._measure(opening, joined, at, situation)
         return opening
 
@@ -324,6 +327,7 @@ class ContactDetector:
 
     def _returned(self, opening: _Opening, situation: Situation, why: str) -> list[Finding]:
         self._open = None
+        self._closed_s, self._closed_slope = opening.last_s, opening.slope_v_per_s
         self._close(opening, situation, closed=True)
         if opening.lost:
             return []  # said already
@@ -371,7 +375,7 @@ class ContactDetector:
         if situation.set_a:
             evidence = {
                 "excess_v": opening.peak_v,
-                "open_slope_v_per_s": _open_slope(situation),
+                "open_slope_v_per_s": open_slope(situation),
                 "slope_before_v_per_s": opening.slope_v_per_s,
                 "returned_charge_c": situation.stray_f * opening.peak_v,
             }
@@ -392,106 +396,6 @@ class ContactDetector:
             text=text,
             evidence=evidence,
         )
-
-
-def _open_slope(situation: Situation) -> float:
-    """V/s of an open lead under the set current, signed."""
-    return (situation.set_a or 0.0) / situation.stray_f
-
-
-def _threshold(situation: Situation) -> float:
-    """The r from which on a slope is no cell's."""
-    if situation.area_m2 is None:
-        return _RATIO_UNKNOWN
-    steepest = situation.stray_f / (situation.stray_f + CELL_LEAST_F_PER_M2 * situation.area_m2)
-    return max(_LEAST_RATIO, steepest + _BETWEEN * (1.0 - steepest))
-
-
-def _ratios(samples: Samples, situation: Situation) -> Array:
-    """r of the interval that ends at each sample, shape (n,); NaN for the first."""
-    ratio = np.full(len(samples), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a time that stands still
-        ratio[1:] = np.diff(samples.voltage_v) / (np.diff(samples.time_s) * _open_slope(situation))
-    return ratio
-
-
-def _ramps(samples: Samples, situation: Situation, caution: float) -> Array:
-    """At which samples an opening would be seen, shape (n,)."""
-    seen = np.zeros(len(samples), bool)
-    if len(samples) < 4 + _REFERENCE:
-        return seen
-    ratio = _ratios(samples, situation)
-    threshold = min(caution * _threshold(situation), 0.95)
-    time, voltage = samples.time_s, samples.voltage_v
-    slope = _open_slope(situation)
-    sign = math.copysign(1.0, slope)
-    n = len(samples)
-    # the cell's own slope before, over the reference window that ends two samples ago
-    before = np.zeros(n)
-    span = time[_REFERENCE : n - 2] - time[: n - 2 - _REFERENCE]
-    before[2 + _REFERENCE :] = (voltage[_REFERENCE : n - 2] - voltage[: n - 2 - _REFERENCE]) / (span * slope)
-    two = np.zeros(n)
-    two[2:] = sign * (voltage[2:] - voltage[:-2]) - np.abs(slope) * before[2:] * (time[2:] - time[:-2])
-    step = np.zeros(n)
-    step[1:] = np.diff(time) * np.abs(slope)
-    last = np.zeros(n)
-    last[1:] = ratio[1:]
-    first = np.zeros(n)
-    first[2:] = ratio[1:-1]
-    ramp = (last >= threshold) & (last < _FASTEST) & (first < _FASTEST)
-    ramp &= first >= np.minimum(before, 1.0) + caution * _PARTIAL * np.maximum(1.0 - before, 0.1)
-    ramp &= two > caution * _LEAST_V
-    steepest = _steepest(situation)
-    far = np.maximum(_JUMP_V, 10.0 * np.maximum(np.abs(before), steepest) * step)
-    once = first * step - before * step
-    jump = (two > far) & (once > far) & (last > -0.25 * first) & (first < _FASTEST)
-    limited = (samples.flags & Flag.COMPLIANCE) != 0
-    held = np.zeros(n, bool)
-    held[1:] = limited[1:] & limited[:-1]
-    seen = (ramp | jump | held) & (time >= situation.quiet_s)
-    seen[: 3 + _REFERENCE] = False
-    for at in np.flatnonzero(seen & ~held):
-        seen[at] = two[at] > caution * _SIGMAS * _noise_v(samples, int(at) - 2)
-    return seen
-
-
-def _steepest(situation: Situation) -> float:
-    """r of the cell where it is steepest; 1 where its area is not known."""
-    if situation.area_m2 is None:
-        return 1.0
-    return situation.stray_f / (situation.stray_f + CELL_LEAST_F_PER_M2 * situation.area_m2)
-
-
-def _vanished(samples: Samples, situation: Situation) -> Array:
-    """At which samples the current of a set voltage has been gone for two samples, shape (n,)."""
-    size = np.abs(samples.current_a)
-    seen = np.zeros(len(samples), bool)
-    if len(samples) < _REFERENCE + 2:
-        return seen
-    windows = np.lib.stride_tricks.sliding_window_view(samples.current_a, _REFERENCE)[: len(samples) - _REFERENCE - 1]
-    before = np.abs(windows.mean(axis=1))
-    noise = windows.std(axis=1)
-    now = np.maximum(size[_REFERENCE + 1 :], size[_REFERENCE:-1])
-    seen[_REFERENCE + 1 :] = (now < 0.1 * before) & (before > _SIGMAS * noise)
-    seen &= samples.time_s >= situation.quiet_s
-    return seen
-
-
-def _reference_a(samples: Samples, at: int) -> float:
-    return float(np.mean(samples.current_a[max(0, at - _REFERENCE) : at]))
-
-
-def _noise_a(samples: Samples, at: int) -> float:
-    return float(np.std(samples.current_a[max(0, at - _REFERENCE) : at]))
-
-
-def _noise_v(samples: Samples, at: int) -> float:
-    """Standard deviation of a voltage sample up to sample `at`, from second differences (which see no slope)."""
-    voltage = samples.voltage_v[max(0, at - _KEPT + 3) : at + 1]
-    if len(voltage) < 5:
-        return 0.0
-    # the median of |N(0, s)| is 0.6745 s, a second difference has sqrt(6) of a sample's s
-    return float(np.median(np.abs(np.diff(voltage, 2)))) / (0.6745 * math.sqrt(6.0))
 
 
 def _nothing() -> Samples:

@@ -29,6 +29,10 @@ CELL_OHM_M2 = 130e-4
 #: runs empty its potential falls by 100 V per unit of 65.3 uAh/cm2 (domain note 7.1).
 CELL_LEAST_F_PER_M2 = 65.3 * 36.0 / 100.0
 
+#: V per C/m2: the steepest that a cell of the field gets when it runs empty. Plated lithium that is used up lets the
+#: potential go by 1000 V per unit of the 65.3 uAh/cm2; nothing on an instrument's time scale is steeper.
+STEEPEST_V_M2_PER_C = 1000.0 / (65.3 * 36.0)
+
 #: Nothing is judged for this long after a commanded change, where the cell's own settling is not longer.
 QUIET_S = 1.0
 #: The same where the cell's area, and so its settling, is not known (domain note 2.3).

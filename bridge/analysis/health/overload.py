@@ -27,13 +27,14 @@ class OverloadDetector:
         self._since: tuple[float, int] | None = None
         self._clear = 0
         self._told = False
-        self._charge_c = 0.0
+        self._before_s = 0.0
 
     def begin(self, situation: Situation) -> None:
         self._window = []
         self._since = None
         self._clear = 0
         self._told = False
+        self._before_s = 0.0
 
     def add(self, samples: Samples, situation: Situation) -> list[Finding]:
         if not len(samples):
@@ -42,7 +43,8 @@ class OverloadDetector:
         if situation.range_a:
             over |= np.abs(samples.current_a) >= _FULL * situation.range_a
         if self._since is None and not over.any():
-            self._window = [False] * _OF
+            self._window = [*self._window, *[False] * min(len(samples), _OF)][-_OF:]
+            self._before_s = float(samples.time_s[-1])
             return []
         found: list[Finding] = []
         for at in range(len(samples)):
@@ -54,11 +56,12 @@ class OverloadDetector:
 
     def _one(self, samples: Samples, at: int, over: bool, situation: Situation) -> list[Finding]:
         now, index = float(samples.time_s[at]), samples.index + at * samples.stride
-        self._window = [*self._window[-(_OF - 1) :], over]
+        before_s, self._before_s = self._before_s, now
+        self._window = [*self._window, over][-_OF:]
         if self._since is None:
             if sum(self._window) < _NEEDED:
                 return []
-            self._since = (float(samples.time_s[max(0, at - 1)]), max(0, index - samples.stride))
+            self._since = (before_s, max(0, index - samples.stride))
             self._clear, self._told = 0, False
             return [self._finding(now, index + samples.stride, "warning", "the instrument is over range", situation)]
         self._clear = 0 if over else self._clear + 1

@@ -13,7 +13,9 @@ from .drift import DriftDetector
 from .falling import FallingDetector
 from .overload import OverloadDetector
 from .partial_short import PartialShortDetector
-from .short import ShortDetector
+from .short_at_voltage import ShortAtVoltageDetector
+from .short_standing import StandingShortDetector
+from .short_sudden import SuddenShortDetector
 from .window import WindowDetector
 
 #: Everything that can be found, in the order in which it is told.
@@ -46,7 +48,9 @@ class HealthWatch:
         t = thresholds or Thresholds()
         self._always: list[Detector] = [OverloadDetector(t.overload_stays_s), DriftDetector(t.drift_tolerance)]
         self._of_a_cell: list[Detector] = [
-            ShortDetector(t.caution),
+            SuddenShortDetector(t.caution),
+            StandingShortDetector(),
+            ShortAtVoltageDetector(),
             FallingDetector(t.caution),
             ContactDetector(t.contact),
             WindowDetector(),

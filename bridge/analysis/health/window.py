@@ -11,6 +11,7 @@ from .detector import Finding, Samples, Situation
 
 #: In a row, so that one disturbed sample decides nothing.
 _SAMPLES = 2
+_SHORT_FIRST = 5
 _CHECK = "Check polarity, limits and the contact before the cell is connected again."
 
 
@@ -34,7 +35,10 @@ class WindowDetector:
         if situation.high_v is not None:
             beyond |= samples.voltage_v > situation.high_v
         if situation.low_v is not None and not (situation.set_a or 0.0) > 0.0:
-            beyond |= samples.voltage_v < situation.low_v
+            low = samples.voltage_v < situation.low_v
+            if situation.set_a == 0.0:  # at rest there is time to see whether it is a short, which says more
+                low &= samples.time_s >= situation.quiet_s + _SHORT_FIRST * situation.interval_s * samples.stride
+            beyond |= low
         if not beyond.any():
             self._beyond, self._told = 0, False
             return []
