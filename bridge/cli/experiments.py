@@ -96,9 +96,13 @@ async def run_experiment(args: argparse.Namespace) -> int:
     return 0 if _succeeded(result) else 1
 
 
+#: Verdicts after which the next command may follow.
+_GOOD = ("pass", "contact", "go", "no short", "completed")
+
+
 def _succeeded(result: Mapping[str, Any]) -> bool:
     """So that `picobridge noise-test ... && picobridge cycle ...` does what it says."""
-    return result.get("verdict", "pass") in ("pass", "contact") and bool(result.get("completed", True))
+    return result.get("verdict", "pass") in _GOOD and bool(result.get("completed", True))
 
 
 def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Field[Any]:
