@@ -21,7 +21,8 @@ from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
 from .lab_commands import add_broker_arguments, describe, lab_of
-from .output import print_fields, print_json
+from .output import print_json
+from .summaries import print_result
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -92,7 +93,8 @@ async def run_experiment(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"run": run.id, **result})
     else:
-        print_fields(result, indent="")
+        print_result({"procedure": procedure.name, **result})
+        print(f"run {run.id}")
     return 0 if _succeeded(result) else 1
 
 

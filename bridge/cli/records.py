@@ -109,16 +109,14 @@ async def run_show(args: argparse.Namespace) -> int:
     if args.json:
         print_json({**record.manifest, "folder": str(record.folder.resolve()), "result": record.result})
         return 0
-    from bridge.report.page import summary_of
+    from .summaries import print_result
 
     brief = _brief(record)
     error = record.manifest["error"]
     print_fields({**brief, "error": error["message"] if error else None}, indent="")
     if isinstance(record.result, dict):
-        summary = summary_of({"procedure": record.procedure, **record.result})
-        print(f"\n{summary.title}" + (f": {summary.verdict.upper()}. {summary.reason}" if summary.verdict else ""))
-        for name, value in summary.rows:
-            print(f"  {name:26} {value}")
+        print()
+        print_result({"procedure": record.procedure, **record.result})
     return 0
 
 

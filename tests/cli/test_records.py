@@ -53,7 +53,7 @@ def test_no_runs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_show_says_the_numbers(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "run-1", "--folder", str(runs)]) == 0
     shown = capsys.readouterr().out
-    assert "Noise of lead: PASS. quiet" in shown
+    assert "Noise of lead  PASS\n  quiet\n" in shown
     assert "1.02 pA" in shown
     assert main(["show", "run-1", "--folder", str(runs), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["result"]["mean_a"] == 1.02e-12
