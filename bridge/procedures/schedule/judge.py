@@ -69,7 +69,7 @@ class Judge:
         self._slopes = slopes or any(test.quantity == "dv_dt" for c in conditions for test in c.tests)
         self._in_a_row = [0] * len(conditions)
         self._tail: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
-        #: the slope at the last sample (that ended the step, if one has) and its standard error, in V/s; None before a window is full
+        #: (slope, standard error) in V/s at the last sample, or where the step ended; None before a window is full
         self.slope: tuple[float, float] | None = None
 
     def restart(self) -> None:

@@ -280,7 +280,16 @@ class _Measuring:
             if self._keep is not None:
                 await self._keep(lambda: state)
 
-    def _result(self, end: str, then: Then, condition: Condition | None = None, *, stopped: bool = False) -> StepResult:
+    def _result(
+        self,
+        end: str,
+        then: Then,
+        condition: Condition | None = None,
+        *,
+        seen_s: float | None = None,
+        stopped: bool = False,
+    ) -> StepResult:
+        """`condition` is what ended it, `seen_s` the time of the sample that fulfilled it."""
         state, live = self._state, self._live
         crossing_s, crossing_c, beyond = seen_s, None, None
         test = condition.tests[0] if condition is not None and len(condition.tests) == 1 else None
