@@ -50,7 +50,10 @@ def _cells(
 ) -> tuple[Array, Array, np.ndarray[tuple[int], np.dtype[np.bool_]], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Areas, currents (unsigned), which are sheet cells, which routes are shielded. Currents are those of the field's
     densities within 1 pA to 10 nA, and no less than the route's floor."""
-    areas, currents, sheets, shields = [], [], [], []
+    areas: list[float] = []
+    currents: list[float] = []
+    sheets: list[bool] = []
+    shields: list[bool] = []
     while len(areas) < n:
         is_sheet, shielded = rng.random() < sheet, rng.random() < 0.5
         area = SHEET_M2 if is_sheet else float(rng.choice(AREAS_UM2)) * 1e-12
@@ -209,7 +212,7 @@ def rests(rng: np.random.Generator, n: int, samples: int, interval_s: float, *, 
         size = min(500, n - first)
         area, current, sheet, shielded = _cells(rng, size, sheet=0.0)
         charge = rng.uniform(0.1, 0.35, size) * ANODE_C_PER_M2 * area
-        leak = np.maximum(np.exp(rng.uniform(*np.log(LEAK), size)) * area, 0.08 * current)
+        leak = np.maximum(np.exp(rng.uniform(np.log(LEAK[0]), np.log(LEAK[1]), size)) * area, 0.08 * current)
         ohm = 3.4 / leak if leaking else np.full(size, 1e30)
         runs = Runs(area, current, charge, sheet, shielded, short_s=np.zeros(size), short_ohm=ohm)
         cells = Cells(runs)
@@ -222,22 +225,22 @@ def rests(rng: np.random.Generator, n: int, samples: int, interval_s: float, *, 
         before = before + voltage_noise(rng, before.shape, 1.0)
         after = after + voltage_noise(rng, after.shape, interval_s)
         for k in range(size):
-            shared = {"area_m2": float(area[k]), "group": f"{area[k] * 1e12:g} um2"}
+            own_m2 = float(area[k])
             charge_time = np.arange(count) + 1.0
             first_step = Case(
-                _step(float(current[k]), 1.0, 120.0), shared["area_m2"], charge_time, before[k], loud[k],
+                _step(float(current[k]), 1.0, 120.0), own_m2, charge_time, before[k], loud[k],
                 np.zeros(count, np.uint32),
             )  # fmt: skip
             yield Case(
                 technique=OpenCircuit(duration_s=samples * interval_s, interval_s=interval_s),
-                area_m2=shared["area_m2"],
+                area_m2=own_m2,
                 time_s=(np.arange(samples) + 1.0) * interval_s,
                 voltage_v=after[k],
                 current_a=quiet[k],
                 flags=np.zeros(samples, np.uint32),
                 fault_s=0.0 if leaking else np.inf,
                 leak_ohm=float(ohm[k]),
-                group=shared["group"],
+                group=f"{own_m2 * 1e12:g} um2",
                 before=(first_step,),
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from mocks.world.noise import SHIELDED, UNSHIELDED, VOLTAGE_WHITE_V
 from mocks.world.ocp import LICOO2, LITHIUM, SILICON_CHARGE, SILICON_DISCHARGE, Table
 from mocks.world.presets import PRESETS
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 _DRIFT_PERIOD_S = 7200.0
 _OCTAVES_S = (1, 2, 4, 8, 16)
 MAINS_HZ = 50.0
@@ -57,8 +58,9 @@ class _Curve:
 
     def at(self, x: Array) -> tuple[Array, Array]:
         i = np.searchsorted(self._x, x, side="right")
-        slope = self._slope[i]
-        return self._y[i] + slope * (x - self._origin[i]), slope
+        slope: Array = self._slope[i]
+        value: Array = self._y[i] + slope * (x - self._origin[i])
+        return value, slope
 
 
 _LCO, _LI, _FILL, _EMPTY = map(_Curve, (LICOO2, LITHIUM, SILICON_CHARGE, SILICON_DISCHARGE))
@@ -75,7 +77,8 @@ def _phi(x: Array) -> tuple[Array, Array, Array]:
     b1 = -np.expm1(-big) / big
     b2 = (1.0 - b1) / big
     b3 = (0.5 - b2) / big
-    return np.where(small, s1, b1), np.where(small, s2, b2), np.where(small, s3, b3)
+    p1, p2, p3 = np.where(small, s1, b1), np.where(small, s2, b2), np.where(small, s3, b3)
+    return p1, p2, p3
 
 
 class Cells:
@@ -148,7 +151,9 @@ class Cells:
         u_area_area = (u0 * p2 + push * seconds * p3) * seconds**2
         passed = np.where(connected, u_area / ohm, 0.0)
         self.node_v = force + rise * passed + drift * seconds + u
-        area = force * seconds + rise * np.where(connected, u_area_area / ohm, 0.0) + drift * seconds**2 / 2 + u_area
+        area: Array = (
+            force * seconds + rise * np.where(connected, u_area_area / ohm, 0.0) + drift * seconds**2 / 2 + u_area
+        )
         external = passed / seconds
         inside = (external - emf * shunt) * divider
         self._take(seconds, inside, passed)
@@ -199,7 +204,8 @@ def simulate(cells: Cells, samples: int, interval_s: float, start_s: float = 0.0
 
 
 def voltage_noise(rng: np.random.Generator, shape: tuple[int, int], interval_s: float) -> Array:
-    return rng.normal(0.0, VOLTAGE_WHITE_V / np.sqrt(interval_s), shape)
+    noise: Array = rng.normal(0.0, VOLTAGE_WHITE_V / np.sqrt(interval_s), shape)
+    return noise
 
 
 def current_noise(rng: np.random.Generator, runs: Runs, samples: int, interval_s: float) -> Array:
@@ -208,10 +214,11 @@ def current_noise(rng: np.random.Generator, runs: Runs, samples: int, interval_s
     n = len(runs)
 
     def of(name: str) -> Array:
-        return np.where(runs.shielded, getattr(SHIELDED, name), getattr(UNSHIELDED, name))[:, None]
+        level: Array = np.where(runs.shielded, getattr(SHIELDED, name), getattr(UNSHIELDED, name))[:, None]
+        return level
 
     time = (np.arange(samples) + 0.5) * interval_s
-    total = of("white_a") * rng.standard_normal((n, samples)) / np.sqrt(interval_s)
+    total: Array = of("white_a") * rng.standard_normal((n, samples)) / np.sqrt(interval_s)
     flicker = np.zeros((n, samples))
     for period in _OCTAVES_S:
         points = rng.standard_normal((n, int(time[-1] // period) + 2))

@@ -8,10 +8,12 @@ of 1 um2 to a sheet cell, 1 pA to 10 nA, both routes' noise), gives them to the 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from .machine import facts
 from .results import write
 
 SEED = 20260101
+RESULT = Path(__file__).parent / "results" / "detectors.json"
 #: Samples a day at 10 samples/s.
 PER_DAY = 864_000
 #: One-sided 95 % bound of a count of zero is 3.0 (Poisson); others by the chi-squared quantile.
@@ -198,7 +201,7 @@ def _fault_kinds(count: int) -> Iterator[tuple[str, tuple[str, ...], str | None,
         "short in a discharge",
         ("short", "contact_lost"),
         None,
-        lambda r: cases.sudden_shorts(r, 2 * n, 300, 0.1, leak=(100, 2000), charging=False),
+        lambda r: cases.sudden_shorts(r, 5 * n, 300, 0.1, leak=(100, 2000), charging=False),
     )
     yield "short from the start", short, None, lambda r: cases.born_shorts(r, n, 1200, 0.1)
     yield "leak in a rest", ("partial_short",), None, lambda r: cases.rests(r, n, 700, 1.0, leaking=True)
@@ -252,8 +255,8 @@ def run(quick: bool) -> dict[str, Any]:
         print(f"{name}: {result['samples']} samples, {result['alarms']}", *result["examples"], sep="\n  ", flush=True)
     found = {}
     for name, kinds, severity, make in _fault_kinds(count):
-        result = faults(name, kinds, make(np.random.default_rng(SEED + 6)), count, severity=severity)
-        found[name] = result.to_dict()
+        outcome = faults(name, kinds, make(np.random.default_rng(SEED + 6)), count, severity=severity)
+        found[name] = outcome.to_dict()
         print(f"{name}: {found[name]}", flush=True)
     return {
         "healthy": quiet,
@@ -287,7 +290,13 @@ def rates(quiet: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detectors", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short version; writes nothing")
+    parser.add_argument("--page", action="store_true", help="picture and table again, from the figures there are")
     args = parser.parse_args()
+    if args.page:
+        result = json.loads(RESULT.read_text())["result"]
+        detectors_page.draw(result)
+        detectors_page.update(result)
+        return
     machine = facts()
     result = run(args.quick)
     if not args.quick:

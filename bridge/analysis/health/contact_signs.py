@@ -92,10 +92,12 @@ def ramps(samples: Samples, situation: Situation, caution: float) -> Array:
 
 
 def empty_ratio(situation: Situation) -> float:
-    """r of the cell where it is steepest, an anode of plated lithium that runs out; 1 where its area is not known."""
+    """r of the cell at the end of the step, where it is steepest; 1 where its area is not known. In a discharge that is
+    an anode of plated lithium that runs out."""
     if situation.area_m2 is None:
         return 1.0
-    return situation.stray_f / (situation.stray_f + situation.area_m2 / STEEPEST_V_M2_PER_C)
+    least = CELL_LEAST_F_PER_M2 if (situation.set_a or 0.0) > 0.0 else 1.0 / STEEPEST_V_M2_PER_C
+    return situation.stray_f / (situation.stray_f + least * situation.area_m2)
 
 
 def vanished(samples: Samples, situation: Situation) -> Array:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ _KEPT = 160
 _REFERENCE = 8
 #: A contact's gap and its return lie within so many samples: what fell back to the curve before them has not fallen.
 _HISTORY = 140
-_LEAST_FALL_V = 0.010
+_LEAST_FALL_V = 0.008
 _SIGMAS = 10.0
 #: For so many samples a fall is followed; in a discharge for three RC if that is longer.
 _FOLLOW = 6
@@ -63,7 +64,9 @@ class _Fall:
         if len(self.voltages) < 4:
             return False
         late = (self.voltages[-4] - self.voltages[-1]) / (self.times[-1] - self.times[-4])
-        return late < _SLOWED * self.first_v_per_s
+        pairs = zip(pairwise(self.times), pairwise(self.voltages), strict=True)
+        fastest = max((before_v - v) / (t - before_s) for (before_s, t), (before_v, v) in pairs)
+        return late < _SLOWED * max(self.first_v_per_s, fastest)
 
 
 class SuddenShortDetector:
