@@ -90,7 +90,8 @@ class Cells:
         area = runs.area_m2
 
         def of(name: str) -> Array:
-            return np.where(runs.sheet, getattr(sheet, name), getattr(good, name))
+            value: Array = np.where(runs.sheet, getattr(sheet, name), getattr(good, name))
+            return value
 
         self._cathode_c = of("cathode_c_per_m2") * area
         self._anode_c = of("anode_c_per_m2") * area

@@ -1,0 +1,76 @@
+"""Reactions and thresholds of the health watch, from a file, a command line and a request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.daemon.config import load
+from bridge.daemon.watch_options import WatchOptions, parse_assignments, parse_watch
+from drivers.errors import ConfigurationError, InvalidValue
+from tests.near import near
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "lab.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_says_what_is_done(tmp_path: Path) -> None:
+    config = load(
+        written(
+            tmp_path,
+            '[watch]\nshort = "mark"\ncontact_grace = "2 s"\nstray_f = "120 pF"\nintermittent_per_minute = 5\n'
+            'overload = "off"\ndrift_tolerance = 0.1\nwindow_high = "4.25 V"\n',
+        )
+    )
+    watch = config.watch
+    assert (watch.short, watch.contact_lost, watch.overload, watch.overload_stays) == ("mark", "stop", "off", "stop")
+    assert watch.thresholds.contact.grace_s == 2.0
+    assert watch.thresholds.contact.per_minute == 5
+    assert watch.stray_f == near(120e-12, rel=1e-12)
+    assert watch.window_high_v == 4.25
+    assert load(written(tmp_path, "")).watch == WatchOptions()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('short = "explode"', "watch.short is 'explode'; accepted: off, mark, pause, stop"),
+        ('shorts = "stop"', "watch.shorts is not known"),
+        ("contact_grace_s = 0", "watch.contact_grace_s is 0 s; accepted: more than 0 s"),
+        ('stray_f = "5 V"', "watch.stray_f is '5 V'"),
+        ("enabled = 1", "watch.enabled is 1; accepted: bool"),
+        ('cell = "maybe"', "watch.cell is 'maybe'; accepted: auto, yes, no"),
+        ("window_low = 3\nwindow_high = 2", "watch.window_low_v is 3 V, not below window_high_v, 2 V"),
+    ],
+)
+def test_a_mistake_names_the_key_and_what_is_accepted(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(written(tmp_path, f"[watch]\n{text}\n"))
+    assert told in raised.value.message
+    assert len(raised.value.detail["problems"]) == 1
+
+
+def test_a_command_line() -> None:
+    base = WatchOptions(overload="stop")
+    watch = parse_watch(
+        parse_assignments(["short=mark, drift=off", "contact-grace=2s", "intermittent_per_minute=4"]), base
+    )
+    assert (watch.short, watch.drift, watch.overload) == ("mark", "off", "stop")
+    assert (watch.contact_grace_s, watch.intermittent_per_minute) == (2.0, 4)
+    assert parse_watch(parse_assignments(["off"])).enabled is False
+    assert parse_watch(parse_assignments(["enabled=true"]), WatchOptions(enabled=False)).enabled is True
+    for text in ("short", "short=", "=stop"):
+        with pytest.raises(InvalidValue, match="OPTION=VALUE"):
+            parse_assignments([text])
+
+
+def test_a_request() -> None:
+    assert parse_watch(False).enabled is False
+    assert parse_watch("off").enabled is False
+    assert parse_watch(True, WatchOptions(enabled=False, short="mark")) == WatchOptions(short="mark")
+    with pytest.raises(InvalidValue, match=r"watch is \[\]; accepted: a table"):
+        parse_watch([])
