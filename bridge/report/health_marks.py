@@ -15,12 +15,19 @@ _NAMED = 12
 
 
 def mark_findings(
-    axes: Axes, findings: Iterable[Mapping[str, Any]], origin_ns: int, factor: float = 1.0, *, device: str = ""
+    axes: Axes,
+    findings: Iterable[Mapping[str, Any]],
+    origin_ns: int,
+    factor: float = 1.0,
+    *,
+    device: str = "",
+    named: bool = True,
 ) -> int:
     """Shade each finding; returns how many were marked.
 
     `findings` are those of the run's result (`health`); `origin_ns` is the UTC instant at the axis' zero, `factor`
-    turns seconds into the axis' unit. With `device` only that device's are marked. Call it when the curves are drawn.
+    turns seconds into the axis' unit. With `device` only that device's are marked; `named` writes what
+    they are. Call it when the curves are drawn.
     """
     low, high = axes.get_xlim()
     marked = 0
@@ -35,15 +42,15 @@ def mark_findings(
         widen = max(0.0, _LEAST_SHARE * (high - low) - (right - left)) / 2.0
         colour = RED if finding["severity"] == "error" else ORANGE
         axes.axvspan(left - widen, right + widen, color=colour, alpha=0.25, lw=0)
-        if marked < _NAMED:
+        if named and marked < _NAMED:
             axes.annotate(
                 str(finding["kind"]).replace("_", " "),
-                (0.5 * (left + right), 1.0),
+                (right, 0.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(2, -3),
+                xytext=(5, 3),
                 textcoords="offset points",
                 rotation=90,
-                va="top",
+                va="bottom",
                 fontsize=7,
                 color=GREY,
             )

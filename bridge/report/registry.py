@@ -43,6 +43,7 @@ _MODULES: Mapping[str, str] = {
     "current-check": "current_check_page",
     "cycle": "cycle_page",
     "make-contact": "contact_page",
+    "health-watch": "health_page",
     "short-test": "short_test_page",
     "nanobattery-protocol": "protocol_page",
 }

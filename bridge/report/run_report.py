@@ -38,10 +38,14 @@ def report(record: RunRecord, *, now: datetime | None = None) -> Path:
     parts = [part for part in record.manifest["parts"] if isinstance(part, Mapping)]
     if parts and not shown.get("parts"):  # a composed run that failed has its parts in the manifest alone
         shown["parts"] = parts
+    results = [shown] if result or parts or record.raw_files else []
+    if record.manifest["health"]:
+        results.append({"procedure": "health-watch", "health": record.manifest["health"]})
+    samples = _samples(record)
     page = write_report(
         record.folder,
-        [shown] if result or parts or record.raw_files else [],
-        [_samples(record)],
+        results,
+        [samples] * max(1, len(results)),
         title=f"{record.procedure.replace('-', ' ').capitalize()}, {when(record.manifest['started_ns'])}",
         head=_status(record),
         foot=_provenance(record),
@@ -113,7 +117,6 @@ def _provenance(record: RunRecord) -> Summary:
             ("parameter", "value"),
             [(words(key), value(key, v)) for key, v in content["parameters"].items()],
         ),
-        Table("What the health watch found", ("time", "device", "kind", "reaction", "what"), list(_health(content))),
         Table("What was said during the run", ("time", "", "what"), list(_events(record))),
         Table(
             "Files, with their SHA-256",
@@ -134,12 +137,6 @@ def _devices(content: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         who = " ".join(str(identity[key]) for key in ("make", "model", "serial") if identity.get(key))
         firmware = f", firmware {identity['firmware']}" if identity.get("firmware") else ""
         yield name, str(device.get("role", "")), who + firmware, str(device["driver"]), str(device["address"])
-
-
-def _health(content: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for finding in content["health"]:
-        said = (str(finding.get(key, "")) for key in ("device", "kind", "reaction", "text"))
-        yield when(finding["time_ns"]), *said
 
 
 def _events(record: RunRecord) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from drivers.samples import SampleBlock
 
+from .health_marks import mark_findings
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, new_figure, plain_log, scale, thinned, time_scale
 
 #: More points than this in one curve are thinned out, extremes kept.
@@ -25,8 +26,11 @@ def _techniques(blocks: Sequence[SampleBlock], column: str) -> Iterator[list[Sam
         yield list(group)
 
 
-def time_figure(device: str, blocks: Sequence[SampleBlock]) -> Figure | None:
-    """Voltage and current of a device against time since its first sample; None if it has none."""
+def time_figure(
+    device: str, blocks: Sequence[SampleBlock], findings: Sequence[Mapping[str, Any]] = ()
+) -> Figure | None:
+    """Voltage and current of a device against time since its first sample; None if it has none. What the health watch
+    has found (`findings`) is marked."""
     techniques = list(_techniques(blocks, "voltage_v"))
     if not techniques:
         return None
@@ -51,6 +55,8 @@ def time_figure(device: str, blocks: Sequence[SampleBlock]) -> Figure | None:
         lower.set_ylabel(f"current / {prefix}A")
         lower.set_xlabel(f"time / {unit}")
         lower.margins(x=0.01)
+        mark_findings(upper, findings, origin, factor, device=device)
+        mark_findings(lower, findings, origin, factor, device=device, named=False)
     return figure
 
 
