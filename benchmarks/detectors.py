@@ -246,7 +246,7 @@ def run(quick: bool) -> dict[str, Any]:
     steps, count = (60, 200) if quick else (2200, 10_000)
     began = time.perf_counter()
     quiet = {
-        "steps at 10 samples/s": healthy(cases.healthy_steps(np.random.default_rng(SEED), steps, 9000, 0.1)),
+        "steps at 10 samples/s": healthy(cases.healthy_steps(np.random.default_rng(SEED), 5 * steps, 9000, 0.1)),
         "steps at 1 sample/s": healthy(cases.healthy_steps(np.random.default_rng(SEED + 3), steps // 2, 2000, 1.0)),
         "steps at 50 samples/s": healthy(cases.healthy_steps(np.random.default_rng(SEED + 4), steps // 8, 6000, 0.02)),
         "rests": healthy(cases.rests(np.random.default_rng(SEED + 5), steps, 1300, 1.0, leaking=False)),

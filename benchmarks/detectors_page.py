@@ -46,7 +46,7 @@ def draw(result: dict[str, Any]) -> None:
                         axes.plot(xx, yy, "s", ms=11, mec=GREY, mfc="none")
         for axes in (delays, misses):
             axes.set_xscale("log")
-            axes.set_xlabel("false alarms per $10^7$ healthy samples (open: none seen, 95 % bound)")
+            axes.set_xlabel("false alarms per $10^7$ samples (open: none, 95 % bound)")
         delays.set_ylabel("median delay / s")
         delays.set_title("Delay (square: as shipped)")
         delays.set_ylim(bottom=0.0)
@@ -61,16 +61,16 @@ def update(result: dict[str, Any]) -> None:
     """The table in the page."""
     lines = [
         "| fault | delay median | delay 99 % | charge passed, median | 99 % | missed | false alarms in "
-        f"{_samples(result):.3g} healthy samples | bound per 10^7 (95 %) | bound per day at 10/s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"{_samples(result):.3g} healthy samples | bound per 10^7 (95 %) | per day at 10/s | per month |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, fault in result["faults"].items():
         rate = result["rates"][_ALARMS[name]]
         charge = (f"{_si(fault[key], 'C')}" for key in ("charge_median_c", "charge_p99_c"))
         lines.append(
-            f"| {name} | {fault['delay_median_s']:.2g} s | {fault['delay_p99_s']:.3g} s | {' | '.join(charge)} "
+            f"| {name} | {fault['delay_median_s']:.3g} s | {fault['delay_p99_s']:.3g} s | {' | '.join(charge)} "
             f"| {fault['missed']} of {fault['faults']} | {rate['seen']} | {rate['per_1e7_bound']:.2g} "
-            f"| {rate['per_day_bound']:.2g} |"
+            f"| {rate['per_day_bound']:.2g} | {30 * rate['per_day_bound']:.2g} |"
         )
     lines += ["", "Median delay by cell, s:", ""]
     groups = sorted(
@@ -80,7 +80,7 @@ def update(result: dict[str, Any]) -> None:
     lines += ["| fault | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
     for name, fault in result["faults"].items():
         by_group = fault["delay_median_s_by_group"]
-        cells = (f"{by_group[group]:.2g}" if group in by_group else "" for group in groups)
+        cells = (f"{by_group[group]:.3g}" if group in by_group else "" for group in groups)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     text = _PAGE.read_text()
     before, _, rest = text.partition(_BEGIN)

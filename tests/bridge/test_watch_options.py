@@ -61,6 +61,7 @@ def test_a_command_line() -> None:
     )
     assert (watch.short, watch.drift, watch.overload) == ("mark", "off", "stop")
     assert (watch.contact_grace_s, watch.intermittent_per_minute) == (2.0, 4)
+    assert parse_watch({"overload": "mark"}, WatchOptions(overload_stays="off")).overload_stays == "off"
     assert parse_watch(parse_assignments(["off"])).enabled is False
     assert parse_watch(parse_assignments(["enabled=true"]), WatchOptions(enabled=False)).enabled is True
     for text in ("short", "short=", "=stop"):

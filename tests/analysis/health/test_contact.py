@@ -96,3 +96,20 @@ def test_one_disturbed_sample_is_nothing() -> None:
         voltage = record[1].copy()
         voltage[200] += jump
         assert watched((record[0], voltage, *record[2:]), step(5e-12)) == [], jump
+
+
+def test_openings_in_quick_succession_are_each_told_and_none_is_lost() -> None:
+    """The return of one is in the window that the slope before the next is taken from."""
+    event = {"kind": "vibration", "mean_closed_s": 2.0, "mean_open_s": 0.4, "since": "drive"}
+    record, end = charged(World(cell="fig8b", seed=5, events=[event]), 5e-12, 40.0)
+    found = watched(record, step(5e-12), end=end)
+    assert {f.kind for f in found} == {"intermittent_contact"}
+    assert sum(f.severity == "warning" for f in found) >= 8
+
+
+def test_a_last_bin_that_is_not_full_has_the_slope_of_the_others() -> None:
+    """Silicon running empty, at 0.6 of the open lead's slope, until a limit ends the step within a bin of five."""
+    time = 0.02 * np.arange(1, 1004)
+    voltage = 3.2 - 0.001 * time - 0.6 * 0.14 * np.clip(time - 10.0, 0.0, None)
+    record = (time, voltage, np.full(len(time), -14e-12), np.zeros(len(time), np.uint32))
+    assert watched(record, step(-14e-12, 0.02), area_m2=5e-12, end=EndReason.VOLTAGE_MIN) == []

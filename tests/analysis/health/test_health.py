@@ -128,7 +128,9 @@ def test_overload_is_marked_and_then_stays() -> None:
     record[3][150:] = int(Flag.OVERLOAD)
     stays, marked = watched(record, step(5e-12))  # of one block the gravest comes first
     assert (marked.kind, marked.severity, stays.severity) == ("overload", "warning", "error")
+    assert marked.from_s == near(15.1, abs=0.01)
     assert marked.to_s == near(15.2, abs=0.01)
+    assert (marked.first_index, marked.next_index) == (150, 152)
     assert stays.delay_s == near(10.0, abs=0.2)
 
 

@@ -11,10 +11,11 @@ import pytest
 from benchmarks import detector_cases as cases
 from benchmarks.detector_cells import Cells, Runs, current_noise, simulate, voltage_noise
 from benchmarks.detectors import bound, faults, healthy
+from drivers.samples import EndReason
 from mocks.world import World
 from mocks.world.noise import Noise
 
-from .records import charged
+from .records import charged, step, watched
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,17 @@ def test_faults_are_found(kinds: tuple[str, ...], make: Any, median_s: float) ->
     assert result.total >= 20
     assert (result.missed, result.early) == (0, 0)
     assert np.median(result.delay_s) < median_s
+
+
+def test_plated_lithium_that_is_used_up_is_no_short() -> None:
+    """An anodeless cell's voltage falls by 0.85 V/s at 20 uA in 0.1 cm2, and does not slow down."""
+    runs = Runs(np.array([1e-5]), np.array([-2e-5]), np.array([4e-4]), np.ones(1, bool), np.ones(1, bool))
+    voltage = simulate(Cells(runs), 600, 0.1)[0] + voltage_noise(np.random.default_rng(3), (1, 600), 0.1)[0]
+    stop = int(np.argmax(voltage <= 2.0)) + 1
+    assert 15 < stop < 600
+    assert voltage[stop - 15] > 3.0
+    record = (0.1 * np.arange(1, stop + 1), voltage[:stop], np.full(stop, -2e-5), np.zeros(stop, np.uint32))
+    assert watched(record, step(-2e-5), area_m2=1e-5, end=EndReason.VOLTAGE_MIN) == []
 
 
 def test_a_bound_of_nothing_seen_is_three() -> None:
