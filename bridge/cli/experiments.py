@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -66,7 +67,7 @@ def _add_parameter(parser: argparse.ArgumentParser, short: str, fields: list[dat
     parser.add_argument(
         f"--{short.replace('_', '-')}",
         dest=f"parameter_{short}",
-        metavar=units or "VALUE",
+        metavar="FILE" if fields[0].metadata.get("file") else units or "VALUE",
         help=(fields[0].metadata["help"] + said).replace("%", "%%"),
     )
 
@@ -123,6 +124,8 @@ def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Fie
 
 
 def _value(text: str, field: dataclasses.Field[Any]) -> Any:
+    if field.metadata.get("file"):
+        return file_text(text)
     if field.type == "int":
         try:
             return int(text)
@@ -133,6 +136,16 @@ def _value(text: str, field: dataclasses.Field[Any]) -> Any:
             raise InvalidValue(f"{field.name} is {text!r}; accepted: true, false")
         return text == "true"
     return text
+
+
+def file_text(name: str) -> str:
+    """The text of a file of this machine; what has several lines is the text itself. Raises `InvalidValue`."""
+    if "\n" in name:
+        return name
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"the file {name!r} cannot be read: {error}") from None
 
 
 def assign_roles(lab: Lab, procedure: Procedure, named: Mapping[str, str | None]) -> dict[str, str]:

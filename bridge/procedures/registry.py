@@ -18,6 +18,7 @@ _MODULES = (
     "current_check",
     "cycle",
     "contact",
+    "schedule.procedure",
     "short_test",
     "protocol",
 )

@@ -38,14 +38,17 @@ def option(
     above: float | None = None,
     at_most: float | None = None,
     choices: tuple[str, ...] = (),
+    file: bool = False,
     **field: Any,
 ) -> Any:
     """A field of a driver's options or of a procedure's parameters.
 
     With a `unit` the value is in that SI unit; text such as "30 nm" is accepted. Limits (in that unit) and `choices`
-    are held by `drivers.fields.parse_fields`, and are told to whoever makes a form.
+    are held by `drivers.fields.parse_fields`, and are told to whoever makes a form. With `file` the value is the text
+    of a file: the command line takes its name, and reads it.
     """
     limits = {"at_least": at_least, "above": above, "at_most": at_most, "choices": choices or None}
+    limits["file"] = file or None
     metadata = {"help": help, "unit": unit} | {name: limit for name, limit in limits.items() if limit is not None}
     return dataclasses.field(default=default, metadata=metadata, **field)
 

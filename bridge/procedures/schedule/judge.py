@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .language import STEP_QUANTITIES, Condition
+from .language import OPERATORS, STEP_QUANTITIES, Condition
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,13 +20,6 @@ CURRENT_SAMPLES = 3
 SLOPE_SAMPLES = 10
 #: Standard errors by which a slope must be on its side of the limit: noise does not end a rest early.
 _SLOPE_SIGMAS = 2.0
-
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +99,7 @@ class Judge:
         slope: tuple[Floats, Floats] | None,
         register: Callable[[str], float | None],
     ) -> Any:
-        compare = _OPERATORS[comparison]
+        compare = OPERATORS[comparison]
         if quantity == "dv_dt":
             assert slope is not None
             value, error = slope

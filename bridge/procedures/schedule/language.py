@@ -5,7 +5,8 @@ SI units. Positive current charges the cell. `docs/schedules.md` is the language
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -37,6 +38,14 @@ REGISTERS: Mapping[str, tuple[str, str]] = {
     "first_discharge_capacity": ("C", "<="),
     "retention": ("1", "<="),
     "efficiency": ("1", "<="),
+}
+
+#: What the comparisons of the language do; on arrays, sample by sample.
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
 }
 
 
@@ -161,10 +170,10 @@ class Pulse(Measured):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep(Measured):
-    """Cyclic voltammetry."""
+    """Cyclic voltammetry. Without `begin_v` it begins at the open-circuit voltage."""
 
     kind: ClassVar[str] = "sweep"
-    begin_v: float
+    begin_v: float | None
     vertex1_v: float
     vertex2_v: float
     rate_v_per_s: float
@@ -212,13 +221,13 @@ class Branch(Step):
 class Loop(Step):
     """Back to `to` until the steps from there have been done `times` times, or until one of its ends is true.
 
-    `counts_cycles`: each time it is reached a cycle has been completed.
+    `counts_cycles`: each time it is reached a cycle has been completed; None where the schedule does not say.
     """
 
     kind: ClassVar[str] = "loop"
     to: str
     times: int | None
-    counts_cycles: bool
+    counts_cycles: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

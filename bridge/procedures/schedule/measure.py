@@ -38,8 +38,8 @@ _STALE_PERIODS = 3
 #: A rest that is not measured is looked at so often.
 _REST_PART_S = 60.0
 
-#: Awaited now and then with what gives the step's state as it is, for saving it.
-Keep = Callable[[Callable[[], StepState]], Awaitable[None]]
+#: Awaited with what gives the step's state as it is, for saving it now and then; `True` means now.
+Keep = Callable[[Callable[[], StepState], bool], Awaitable[None]]
 #: Told of each block: the phase (open, cc, cv), the step's time at the block's time zero, the block.
 Observer = Callable[[str, float, SampleBlock], None]
 
@@ -167,7 +167,7 @@ class _Measuring:
                     if self._progress is not None:
                         self._progress(live.values())
                     if self._keep is not None:
-                        await self._keep(live.folded)
+                        await self._keep(live.folded, False)
                     if hit is not None:
                         break
         finally:
@@ -218,7 +218,7 @@ class _Measuring:
         self._state.pauses += 1
         self._last_end = None
         if self._keep is not None:
-            await self._keep(lambda: self._state)
+            await self._keep(lambda: self._state, True)
         await self._context.pause_point()
 
     def _hand_over(self) -> None:
@@ -278,7 +278,7 @@ class _Measuring:
             if self._progress is not None:
                 self._progress({"elapsed_s": state.time_s})
             if self._keep is not None:
-                await self._keep(lambda: state)
+                await self._keep(lambda: state, False)
 
     def _result(
         self,
