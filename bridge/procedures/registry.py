@@ -21,6 +21,7 @@ _MODULES = (
     "schedule.procedure",
     "short_test",
     "protocol",
+    "sheet",
 )
 
 

@@ -34,6 +34,7 @@ QUANTITIES: Mapping[str, str] = {
     "points": "points of the spectrum",
     "repeat_change": "relative change at a frequency that was measured again",
     "kk_residual": "largest relative residual of a linear Kramers-Kronig fit",
+    "flagged": "points of the spectrum that the instrument warned of, left out of it",
     "visits": "how often the cell was touched, this time included",
 }
 
