@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,19 +27,28 @@ from drivers.interfaces import (
     PotentiostatCapabilities,
 )
 from drivers.plain import dumps
+from drivers.potentiostats.keithley24xx.plan import staircase
 from drivers.potentiostats.polling import Reading, poll
 from drivers.samples import Flag, SampleBlock
-from drivers.techniques import Galvanostatic, OpenCircuit, Technique
+from drivers.techniques import (
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+)
 from drivers.transports import Transport
 from drivers.transports.address import Address
 from drivers.uninterrupted import to_the_end
-from mocks.world import CurrentDrive, OpenDrive, World
+from mocks.world import CurrentDrive, OpenDrive, VoltageDrive, World
+from mocks.world.drives import Drive
 
 NS = 1_000_000_000
 
 #: Domain note, section 2.1.
 KEITHLEY_6430 = PotentiostatCapabilities(
-    techniques=frozenset({"open_circuit", "galvanostatic"}),
+    techniques=frozenset({"open_circuit", "galvanostatic", "potentiostatic", "cyclic_voltammetry"}),
     current_ranges=(
         CurrentRange("1 pA", 1e-12, 1e-17, 0.01, 7e-15, settling_s=2.0),
         CurrentRange("10 pA", 1e-11, 1e-16, 0.005, 7e-15, settling_s=2.0),
@@ -111,27 +121,32 @@ class BenchPotentiostat(Potentiostat):
         return self._capabilities
 
     async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
-        assert isinstance(technique, Galvanostatic | OpenCircuit)
-        current = technique.current_a if isinstance(technique, Galvanostatic) else 0.0
+        assert not isinstance(technique, Impedance)
+        levels = list(_levels(technique))
+        interval_s = _interval_s(technique)
         self._stop.clear()
-        self.record.append(f"on {current:g}")
+        self.record.append(f"on {_told(technique)}")
         self.on = True
         begin, started_ns = self._timeline.now_ns, self.clock.time_ns()
-        self._terminals.set_drive(begin, CurrentDrive(current, 10.0) if current else OpenDrive(connected=True))
-        interval = round(technique.interval_s * NS)
+        self._terminals.set_drive(begin, levels[0])
+        interval = round(interval_s * NS)
         index = 0
 
-        async def read_one() -> Reading:
+        async def read_one() -> Reading | None:
             nonlocal index
             self.before_sample(index)
             self._check_wire()
+            if len(levels) > 1:
+                if index == len(levels):
+                    return None
+                self._terminals.set_drive(begin + index * interval, levels[index])
             integration = min(self._integration_ns, interval)
             await self._timeline.work(begin + (index + 1) * interval - integration - self._timeline.now_ns)
             start = self._timeline.now_ns
             await self._timeline.work(integration)
             seen = self._terminals.measure(start, integration)
             flags = Flag.COMPLIANCE if seen.compliance else Flag.NONE
-            reading = Reading((index + 1) * technique.interval_s, seen.voltage_v, seen.current_a, flags)
+            reading = Reading((index + 1) * interval_s, seen.voltage_v, seen.current_a, flags)
             index += 1
             return self.change(reading, index - 1)
 
@@ -170,6 +185,32 @@ class BenchPotentiostat(Potentiostat):
     async def identify(self) -> Identity:
         assert self.identity is not None
         return self.identity
+
+
+def _levels(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry) -> Iterator[Drive]:
+    """What the instrument drives: one level, or one after the other at each interval."""
+    if isinstance(technique, CyclicVoltammetry):
+        limit = technique.current_limit_a or math.inf
+        for volts in staircase(technique):
+            yield VoltageDrive(volts, limit)
+    elif isinstance(technique, Potentiostatic):
+        yield VoltageDrive(technique.voltage_v, technique.current_limit_a or math.inf)
+    elif isinstance(technique, Galvanostatic) and technique.current_a:
+        yield CurrentDrive(technique.current_a, 10.0)
+    else:
+        yield OpenDrive(connected=True)
+
+
+def _interval_s(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry) -> float:
+    if isinstance(technique, CyclicVoltammetry):
+        return technique.step_v / technique.rate_v_per_s
+    return technique.interval_s
+
+
+def _told(technique: Technique) -> str:
+    if isinstance(technique, Galvanostatic):
+        return f"{technique.current_a:g}"
+    return f"{technique.voltage_v:g} V" if isinstance(technique, Potentiostatic) else "0"
 
 
 class BenchFeedthrough(Feedthrough):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.analysis.capacity import find_crossing, overshoot
+from bridge.analysis.capacity import ah, find_crossing, overshoot
 from drivers.errors import RunFailed
 from drivers.interfaces import Potentiostat
 from drivers.samples import EndReason, Flag, SampleBlock
@@ -234,6 +234,7 @@ class _Measuring:
             {
                 "to": to,
                 "at_s": state.time_s,
+                "capacity_ah": ah(abs(state.net_c)),
                 "voltage_before_v": state.voltage_end_v,
                 "current_before_a": state.current_end_a,
                 "gap_s": None,
@@ -424,7 +425,7 @@ class _Live:
             "elapsed_s": self.time_s,
             "voltage_v": self._now.voltage_end_v,
             "current_a": self._now.current_end_a,
-            "capacity_ah": abs(charge - discharge) / 3600,
+            "capacity_ah": ah(abs(charge - discharge)),
         }
         return {name: value for name, value in shown.items() if value is not None and math.isfinite(value)}
 
