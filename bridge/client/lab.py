@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.transfer.messages import Reply, Request, load_object
@@ -23,6 +23,9 @@ from .runs import Run
 LOG = logging.getLogger("picobridge.client")
 
 P = TypeVar("P", bound=Proxy)
+
+#: Who plays a role: a device by name or as a proxy, or several.
+Players = str | Proxy | Sequence[str | Proxy]
 
 #: A request that the daemon has not seen after this long is not executed any more.
 EXPIRY_S = 10.0
@@ -83,26 +86,36 @@ class Lab:
         self,
         procedure: str,
         parameters: Mapping[str, Any] | None = None,
-        devices: Mapping[str, str | Proxy] | None = None,
+        devices: Mapping[str, Players] | None = None,
         watch: Mapping[str, Any] | bool | None = None,
     ) -> Run:
-        """Start an experiment in the daemon. `devices` maps its roles to devices. `watch` is what the health watch does
-        in this run where that is not as configured (`{"short": "mark"}`; False: nothing).
+        """Start an experiment in the daemon. `devices` maps its roles to devices, or to lists of them. `watch` is what
+        the health watch does in this run where that is not as configured (`{"short": "mark"}`; False: nothing).
 
         If this is cancelled, the run is aborted. Raises `InvalidValue`, `Refused`, `Busy`.
         """
-        names = {role: device if isinstance(device, str) else device.name for role, device in (devices or {}).items()}
+        names = {role: _names(players) for role, players in (devices or {}).items()}
         asked: dict[str, Any] = {"procedure": procedure, "parameters": dict(parameters or {}), "devices": names}
         if watch is not None:
             asked["watch"] = watch if isinstance(watch, bool) else dict(watch)
-        asking = asyncio.ensure_future(self.request("run", asked))
+        return await self._begin("run", asked)
+
+    async def resume(self, run: str) -> Run:
+        """Go on with a run that was interrupted, aborted or failed, from what it had saved. Returns the new run.
+
+        Raises `InvalidValue` for one that cannot be gone on with, and what `start` raises.
+        """
+        return await self._begin("resume", {"run": run})
+
+    async def _begin(self, method: str, asked: Mapping[str, Any]) -> Run:
+        asking = asyncio.ensure_future(self.request(method, asked))
         try:
             answer = await asyncio.shield(asking)
         except asyncio.CancelledError:
             # the daemon may have started it all the same, and nobody else knows of it
             with contextlib.suppress(PicobridgeError, TimeoutError):
                 async with asyncio.timeout(EXPIRY_S):
-                    await self._abort(str((await asking)["run"]))
+                    await self.request("abort", {"run": str((await asking)["run"])})
             raise
         return self._run(str(answer["run"]))
 
@@ -110,7 +123,7 @@ class Lab:
         self,
         procedure: str,
         parameters: Mapping[str, Any] | None = None,
-        devices: Mapping[str, str | Proxy] | None = None,
+        devices: Mapping[str, Players] | None = None,
         watch: Mapping[str, Any] | bool | None = None,
     ) -> dict[str, Any]:
         """Start an experiment and await its result; if this is cancelled, the run is aborted."""
@@ -233,11 +246,8 @@ class Lab:
 
     def _run(self, run: str) -> Run:
         if run not in self._runs:
-            self._runs[run] = Run(run, self._abort)
+            self._runs[run] = Run(run, self.request)
         return self._runs[run]
-
-    async def _abort(self, run: str) -> None:
-        await self.request("abort", {"run": run})
 
     def _ask_again(self) -> None:
         """The connection was away: an answer may be lost. The same id again acts once and brings the stored answer."""
@@ -320,3 +330,11 @@ async def _find(connection: Connection, bridge: str | None, root: str, find_s: f
         names = ", ".join(sorted(offline))
         raise BridgeUnreachable(f"the daemon of {names} is offline")
     raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")
+
+
+def _names(players: Players) -> str | list[str]:
+    if isinstance(players, str):
+        return players
+    if isinstance(players, Proxy):
+        return players.name
+    return [player if isinstance(player, str) else player.name for player in players]

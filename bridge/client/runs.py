@@ -18,12 +18,12 @@ ENDED = frozenset({"finished", "failed", "aborted", "interrupted"})
 class Run:
     """`state` is the newest `runs/<run>/state`. Awaiting `result()` after an abort or a failure raises its error."""
 
-    def __init__(self, run: str, abort: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, run: str, request: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
         self.id = run
         self.state: Mapping[str, Any] = {}
         self._outcome: Mapping[str, Any] | None = None
         self._changed = asyncio.Event()
-        self._abort = abort
+        self._request = request
 
     def __repr__(self) -> str:
         return f"<run {self.id}: {self.state.get('status', 'starting')}>"
@@ -60,7 +60,37 @@ class Run:
     async def abort(self) -> None:
         """End the run; returns when it has cleaned up: source off, motion stopped. No-op if it has ended."""
         if not self.ended:
-            await self._abort(self.id)
+            await self._request("abort", {"run": self.id})
+
+    async def pause(self) -> None:
+        """Ask for a pause; it is taken where the source is off (`state["pause"]` says "paused" then).
+
+        Raises `Refused` if the procedure cannot be paused.
+        """
+        await self._request("pause", {"run": self.id})
+
+    async def go_on(self) -> None:
+        """End a pause."""
+        await self._request("continue", {"run": self.id})
+
+    @property
+    def question(self) -> Mapping[str, Any] | None:
+        """What the run asks the operator: `text`, `choices`, `fields` to be typed in, `details`; None if nothing."""
+        return self.state.get("question")
+
+    async def answer(
+        self, choice: str, values: Mapping[str, Any] | None = None, *, question: str | None = None
+    ) -> None:
+        """Answer the question that is open (`question` is its id, for one that may have been answered meanwhile).
+
+        `values` may be text with units. Raises `InvalidValue` saying what is accepted; the question stays open then.
+        """
+        asked: dict[str, Any] = {"run": self.id, "choice": choice, "values": dict(values or {})}
+        if question is None and self.question is not None:
+            question = str(self.question["id"])
+        if question is not None:
+            asked["question"] = question
+        await self._request("answer", asked)
 
     async def until_ended(self, blocks: BlockStream) -> AsyncIterator[SampleBlock]:
         """Blocks of a stream until the run has ended and all that came before its end was handed on."""

@@ -10,6 +10,7 @@
     min_free_mb = 100                   # a run stops rather than leave less on that disk, and starts with twice as much
     exports = true                      # at a run's end Parquet and CSV of its samples, in a process of its own
     reports = true                      # and its report with pictures
+    procedures = ["my_rest.py"]         # files with procedures of one's own, see docs/adding-a-procedure.md
 
     [broker]
     url = "embedded"                    # the default; or mqtt://host:1883, mqtts://host:8883
@@ -53,6 +54,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.procedures import user_files
+from bridge.procedures.description import Procedure
 from bridge.transfer.mqtt import BrokerAddress
 from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name, checked_prefix
 from drivers import registry
@@ -62,7 +65,10 @@ from .problems import Problems, Table
 from .watch_options import WatchOptions, parse_watch
 
 EMBEDDED = "embedded"
-_BRIDGE = ("name", "prefix", "state_dir", "queue_mb", "record", "data_dir", "min_free_mb", "exports", "reports")
+_BRIDGE = (
+    *("name", "prefix", "state_dir", "queue_mb", "record", "data_dir", "min_free_mb", "exports", "reports"),
+    "procedures",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,8 @@ class Config:
     exports: bool = True
     reports: bool = False
     watch: WatchOptions = field(default_factory=WatchOptions)
+    procedures: tuple[Procedure, ...] = ()
+    """The user's own, beside those that picobridge has."""
 
     @property
     def topics(self) -> Topics:
@@ -154,6 +162,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
         exports=bridge.boolean("exports", True),
         reports=bridge.boolean("reports", True),
         watch=_watch(top),
+        procedures=_procedures(bridge, folder),
     )
 
 
@@ -163,6 +172,19 @@ def _state_dir(text: str, name: str, folder: Path) -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.partition(":")[0])
     return Path.home() / ".local" / "state" / "picobridge" / name
+
+
+def _procedures(bridge: Table, folder: Path) -> tuple[Procedure, ...]:
+    """Of the user's files, which are executed."""
+    files = bridge.values.get("procedures", [])
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        bridge.problem("procedures", f"is {files!r}; accepted: a list of file names")
+        return ()
+    try:
+        return tuple(user_files.load_all(folder / Path(file).expanduser() for file in files))
+    except ConfigurationError as error:
+        bridge.problem("procedures", f"has {error.message}")
+        return ()
 
 
 def _watch(top: Table) -> WatchOptions:

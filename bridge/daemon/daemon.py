@@ -31,12 +31,13 @@ from drivers.clock import SYSTEM_CLOCK, Clock
 from drivers.errors import InvalidValue
 from drivers.interfaces import Device
 
+from .catalogue import Catalogue
 from .config import Config, DeviceConfig
 from .events import Events
 from .journal import Journal
 from .records import Records
-from .requests import Requests
-from .runs import Runs, describe_procedures
+from .requests import SENDER, Requests
+from .runs import Runs
 from .supervisor import DeviceSupervisor
 from .systemd import notify
 
@@ -135,7 +136,7 @@ class Daemon:
         self.broker = self.config.broker.address or BrokerAddress("127.0.0.1", self.config.broker.port)
         self._open_uplink()
         self._supervise(devices)
-        self.runs.report_interrupted(interrupted)
+        await self.runs.report_interrupted(interrupted)
         if self.config.broker.address is None:
             self.broker = await self._stack.enter_async_context(embedded_broker(self.config.broker.port))
             self.uplink.move(self.broker)
@@ -163,8 +164,16 @@ class Daemon:
         )
         self._events = Events(self.uplink, self.topics)
         self._records = Records(self.config, self._events)
+        self._catalogue = Catalogue(self.config.procedures)
         self.runs = Runs(
-            self.devices, self._journal, self.uplink, self.topics, self._events, self._records, self.config.watch
+            self.devices,
+            self._journal,
+            self.uplink,
+            self.topics,
+            self._events,
+            self._records,
+            self.config.watch,
+            self._catalogue,
         )
         self._requests = Requests(self._handlers(), self.uplink, self.topics, self._events)
 
@@ -239,6 +248,10 @@ class Daemon:
             "procedures": self._describe_procedures,
             "run": self._run,
             "abort": self._abort,
+            "pause": self._pause,
+            "continue": self._continue,
+            "resume": self._resume,
+            "answer": self._answer,
             "runs": self._list_runs,
             "stop": self._stop_everything,
         }
@@ -263,7 +276,7 @@ class Daemon:
 
     async def _describe_procedures(self, params: Mapping[str, Any]) -> Any:
         _accept(params)
-        return describe_procedures()
+        return self._catalogue.describe()
 
     async def _run(self, params: Mapping[str, Any]) -> Any:
         _accept(params, "procedure", "parameters", "devices", "watch")
@@ -271,8 +284,30 @@ class Daemon:
         if not isinstance(procedure, str):
             raise InvalidValue(f"procedure is {procedure!r}; accepted: text")
         run = await self.runs.start(
-            procedure, _table(params, "parameters"), _table(params, "devices"), params.get("watch")
+            procedure, _table(params, "parameters"), _table(params, "devices"), params.get("watch"), by=SENDER.get()
         )
+        return {"run": run.run}
+
+    async def _resume(self, params: Mapping[str, Any]) -> Any:
+        _accept(params, "run")
+        return {"run": (await self.runs.resume(params.get("run"), by=SENDER.get())).run}
+
+    async def _pause(self, params: Mapping[str, Any]) -> Any:
+        _accept(params, "run")
+        run = self.runs.find(params.get("run"))
+        run.pause()
+        return run.describe()
+
+    async def _continue(self, params: Mapping[str, Any]) -> Any:
+        _accept(params, "run")
+        run = self.runs.find(params.get("run"))
+        run.go_on()
+        return run.describe()
+
+    async def _answer(self, params: Mapping[str, Any]) -> Any:
+        _accept(params, "run", "question", "choice", "values")
+        run = self.runs.find(params.get("run"))
+        run.questions.answer(params.get("question"), params.get("choice"), _table(params, "values"), SENDER.get())
         return {"run": run.run}
 
     async def _abort(self, params: Mapping[str, Any]) -> Any:

@@ -13,6 +13,9 @@ from typing import Any
 from drivers.errors import ConfigurationError
 
 _FILE = "runs.json"
+_RESUMABLE = "resumable.json"
+#: So many ended runs can be gone on with; older ones are forgotten.
+KEPT = 50
 _LOCK = "lock"
 
 
@@ -22,6 +25,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._runs: dict[str, Any] = {}
+        #: ended runs that can be gone on with, by their ids, the oldest first
+        self.resumable: dict[str, Any] = {}
         self._lock: int | None = None
         self._writing = asyncio.Lock()
 
@@ -46,14 +51,8 @@ class Journal:
                 f"the state directory {self._folder} cannot be used: {error.strerror}",
                 hint="Set [bridge] state_dir to a directory that the daemon may write.",
             ) from error
-        try:
-            runs = json.loads((self._folder / _FILE).read_text(encoding="utf-8"))
-            self._runs = runs if isinstance(runs, dict) else {}
-        except FileNotFoundError:
-            self._runs = {}
-        except ValueError:
-            # it is replaced as a whole, so this is no half-written file of ours; every source is switched off anyway
-            self._runs = {}
+        self._runs = _read(self._folder / _FILE)
+        self.resumable = _read(self._folder / _RESUMABLE)
         return dict(self._runs)
 
     def close(self) -> None:
@@ -66,6 +65,24 @@ class Journal:
         self._runs[run] = dict(entry)
         await self._write()
 
+    async def save(self, run: str, saved: list[Any]) -> None:
+        """What a resume of a run under way needs; on disk when it returns."""
+        if run in self._runs:
+            self._runs[run] = {**self._runs[run], "saved": saved}
+            await self._write()
+
+    async def keep(self, run: str, entry: Mapping[str, Any]) -> None:
+        """A run that has ended can be gone on with."""
+        self.resumable[run] = dict(entry)
+        for oldest in list(self.resumable)[:-KEPT]:
+            del self.resumable[oldest]
+        await self._write_resumable()
+
+    async def forget(self, run: str) -> None:
+        """It is gone on with, or not needed any more."""
+        if self.resumable.pop(run, None) is not None:
+            await self._write_resumable()
+
     async def end(self, run: str) -> None:
         if self._runs.pop(run, None) is not None:
             await self._write()
@@ -73,6 +90,22 @@ class Journal:
     async def _write(self) -> None:
         async with self._writing:
             await asyncio.to_thread(_replace, self._folder / _FILE, json.dumps(self._runs))
+
+    async def _write_resumable(self) -> None:
+        async with self._writing:
+            await asyncio.to_thread(_replace, self._folder / _RESUMABLE, json.dumps(self.resumable))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Runs by their ids; none if there is no such file, or one that is not ours."""
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        # it is replaced as a whole, so this is no half-written file of ours; every source is switched off anyway
+        return {}
+    return runs if isinstance(runs, dict) else {}
 
 
 def _replace(path: Path, text: str) -> None:

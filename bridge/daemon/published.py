@@ -22,7 +22,8 @@ BLOCKED_S = 1.0
 
 
 class PublishedPotentiostat(Potentiostat):
-    """What a procedure gets in place of the driver. `attributes` says what to add to each block's."""
+    """What a procedure gets in place of the driver. `attributes` says what to add to each block's, `is_to_stop` whether
+    a technique is to be ended because the run will pause."""
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class PublishedPotentiostat(Potentiostat):
         pump: SamplePump,
         attributes: Callable[[], Mapping[str, Any]],
         recording: Callable[[], Recording | None],
+        is_to_stop: Callable[[], bool],
         watch: RunWatch | None = None,
     ) -> None:
         device = supervisor.device
@@ -39,6 +41,7 @@ class PublishedPotentiostat(Potentiostat):
         self._pump = pump
         self._attributes = attributes
         self._recording = recording
+        self._is_to_stop = is_to_stop
         self.watch = watch
         self.name = supervisor.name
         self.clock = device.clock
@@ -56,6 +59,7 @@ class PublishedPotentiostat(Potentiostat):
         patience_s = max(BLOCKED_S, 3 * getattr(technique, "interval_s", 0.0))
         watch = self.watch
         came_s = command_s = 0.0
+        stopped = False
         if watch is not None:
             watch.begin(self.name, technique, self._device.capabilities)
         try:
@@ -80,6 +84,9 @@ class PublishedPotentiostat(Potentiostat):
                             operation=technique.name,
                             hint="Is the broker running? The samples taken so far are sent when it is back.",
                         )
+                    if self._is_to_stop() and not stopped:  # a pause was asked for between two techniques
+                        stopped = True
+                        await self._device.stop()
                     yield block
         except HealthStop as stop:  # leaving the driver's iterator has switched the source off and proven it
             assert watch is not None
@@ -141,9 +148,10 @@ def for_run(
     supervisor: DeviceSupervisor,
     attributes: Callable[[], Mapping[str, Any]],
     recording: Callable[[], Recording | None],
+    is_to_stop: Callable[[], bool],
     watch: RunWatch | None = None,
 ) -> Device:
     """The device as a procedure gets it."""
     if supervisor.pump is None:
         return supervisor.device
-    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording, watch)
+    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording, is_to_stop, watch)

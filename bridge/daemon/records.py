@@ -39,7 +39,9 @@ class Records:
             module = "bridge.report" if config.reports else "bridge.record"
             self._finisher = Finisher(module, config.state_dir / "matplotlib", self._finished)
 
-    async def begin(self, run: Run, devices: Mapping[str, tuple[str, DeviceSupervisor]], by: str = "") -> None:
+    async def begin(
+        self, run: Run, devices: Mapping[str, tuple[str, DeviceSupervisor]], *, by: str = "", resumes: str = ""
+    ) -> None:
         """`devices` are role and supervisor by device. Raises `RunFailed` if the run cannot be recorded."""
         if self._recorder is None:
             return
@@ -53,7 +55,7 @@ class Records:
         }
         state = run.describe()
         run.recording = await self._recorder.begin(
-            run.run, run.procedure, state["parameters"], described, run.started_ns, asked_by=by
+            run.run, run.procedure, state["parameters"], described, run.started_ns, asked_by=by, resumes=resumes or None
         )
         self._under_way[run.run] = run.recording
         self._devices[run.run] = frozenset(devices)

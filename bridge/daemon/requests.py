@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ from .events import Events
 LOG = logging.getLogger("picobridge.requests")
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+#: Who asked for what is being executed in this task.
+SENDER: ContextVar[str] = ContextVar("sender", default="")
 
 #: Executed without a fresh, well-formed request: the safe direction is always open.
 STOP = "stop"
@@ -151,6 +155,7 @@ class Requests:
             del self._answers[name]
 
     async def _execute(self, request: Request, handler: Handler, answer: _Answer, incoming: Incoming) -> None:
+        SENDER.set(request.sender)
         try:
             reply = Reply(request.id, result=await handler(request.params))
             reply.encode()

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from enum import StrEnum
 from typing import Any
 
 from bridge.procedures.context import Answer, Question
-from bridge.procedures.registry import find
+from bridge.procedures.description import Procedure
 from bridge.record import Recording
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers.errors import InvalidValue, PicobridgeError, Refused, RunFailed
-from drivers.interfaces import Device
+from drivers.interfaces import Device, Potentiostat
 
+from .casting import Cast, names_of
+from .catalogue import Catalogue
 from .events import Events
+from .part import Part
+from .pausing import Pause
 from .published import for_run
+from .questions import Questions
 from .supervisor import DeviceSupervisor
 from .watch import RunWatch
 from .watch_options import WatchOptions
@@ -37,22 +44,33 @@ class RunStatus(StrEnum):
 
 
 class Run:
-    """A `bridge.procedures.context.Context`. `devices` are the supervisors by role."""
+    """A `bridge.procedures.context.Context`. `devices` are the supervisors by role.
+
+    `description` is the procedure's, None for a single technique. `save` puts what a resume needs on disk. A run that
+    goes on where another was interrupted has that one's id as `resumes`, and what it had `saved`.
+    """
 
     def __init__(
         self,
         run: str,
         procedure: str,
         parameters: Mapping[str, Any],
-        devices: Mapping[str, DeviceSupervisor],
+        devices: Cast,
+        catalogue: Catalogue,
         uplink: Uplink,
         topics: Topics,
         events: Events,
+        save: Callable[[str, list[Any]], Awaitable[None]],
+        *,
+        description: Procedure | None = None,
         watch: WatchOptions | None = None,
+        resumes: str = "",
+        saved: Sequence[Any] = (),
     ) -> None:
         self.run = run
         self.procedure = procedure
         self.devices = devices
+        self.resumes = resumes
         self.status = RunStatus.RUNNING
         self.step = ""
         self.fraction: float | None = None
@@ -74,13 +92,26 @@ class Run:
         self._throttle: Throttle[None] = Throttle(PROGRESS_S, lambda _: self._publish_state())
         #: the health watch, unless it is switched off
         self.watch = RunWatch(watch, procedure, parameters, self._health, self._pause_for_health) if watch else None
+        self.questions = Questions(self._changed, self._tell)
+        self._pause = Pause(self._changed)
+        self._description = description
+        self._pausable = self._innermost_pausable = description is not None and description.pausable
+        self._catalogue = catalogue
+        self._save = save
+        self._parts: list[dict[str, str]] = []
+        self._resumed_from: dict[tuple[str, ...], Mapping[str, Any]] = {tuple(path): state for path, state in saved}
+        self._saves: dict[tuple[str, ...], Any] = dict(self._resumed_from)
+        self._background: set[asyncio.Task[None]] = set()
         self._handles = {
-            role: for_run(supervisor, self._attributes, lambda: self.recording, self.watch)
-            for role, supervisor in devices.items()
+            role: tuple(
+                for_run(supervisor, self._attributes, lambda: self.recording, self._is_to_stop, self.watch)
+                for supervisor in players
+            )
+            for role, players in devices.items()
         }
         self._first = {
             supervisor.name: supervisor.pump.next_index
-            for supervisor in devices.values()
+            for supervisor in self.supervisors
             if supervisor.pump is not None
         }
 
@@ -91,7 +122,7 @@ class Run:
         if role not in self._handles:
             known = ", ".join(self._handles) or "none"
             raise InvalidValue(f"run {self.run} has no device in the role {role!r}; it has: {known}")
-        return self._handles[role]
+        return self._handles[role][0]
 
     def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
         """See `Context`."""
@@ -105,11 +136,11 @@ class Run:
     @property
     def saved(self) -> Mapping[str, Any]:
         """See `Context`."""
-        return {}
+        return self.saved_of(())
 
     def every_device(self, role: str) -> tuple[Device, ...]:
         """See `Context`."""
-        return (self._handles[role],) if role in self._handles else ()
+        return self._handles.get(role, ())
 
     def has(self, role: str) -> bool:
         """See `Context`."""
@@ -117,19 +148,20 @@ class Run:
 
     async def save(self, **state: Any) -> None:
         """See `Context`."""
-        dumps(state)
+        await self.save_for((), state)
 
     @property
     def pausing(self) -> bool:
         """See `Context`."""
-        return False
+        return self._pausable and self._pause.asked
 
     async def pause_point(self) -> None:
         """See `Context`."""
+        await self._pause.point()
 
     async def ask(self, question: Question) -> Answer:
         """See `Context`."""
-        raise Refused(f"nobody can be asked yet: {question.text}")
+        return await self.questions.ask(question)
 
     async def perform(
         self,
@@ -140,13 +172,103 @@ class Run:
         share: tuple[float, float] | None = None,
     ) -> dict[str, Any]:
         """See `Context`."""
-        procedure = find(name)
-        result = await procedure.run(self, procedure.parse(parameters))
+        return await self.perform_part(name, parameters, (title or name,), share)
+
+    # --- for `Part` --------------------------------------------------------------------------------------------
+
+    async def perform_part(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        path: tuple[str, ...],
+        share: tuple[float, float] | None,
+    ) -> dict[str, Any]:
+        """`path` are the titles from the run down to the part."""
+        procedure = self._catalogue.find(name)
+        parsed = procedure.parse(parameters)
+        shown = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+        entry = {"procedure": name, "title": path[-1], "status": "running"}
+        self._parts.append(entry)
+        pausable, self._innermost_pausable = self._innermost_pausable, procedure.pausable
+        watching = nullcontext() if self.watch is None else self.watch.part(name, shown)
+        try:
+            with watching:
+                result = await procedure.run(Part(self, path, procedure, share), parsed)
+            entry["status"] = "finished"
+        except BaseException as error:
+            entry["status"] = "aborted" if isinstance(error, asyncio.CancelledError) else "failed"
+            raise
+        finally:
+            self._innermost_pausable = pausable
+            self._throttle.offer(None)
+        if self._saves.pop(path, None) is not None:
+            await self._keep()
         if self.recording is not None:
-            self.recording.part(name, title or name, result)
+            self.recording.part(name, path[-1], result)
         return result
 
+    def saved_of(self, path: tuple[str, ...]) -> Mapping[str, Any]:
+        """What the interrupted run had saved for this part; the run itself has no title."""
+        return self._resumed_from.get(path, {})
+
+    async def save_for(self, path: tuple[str, ...], state: Mapping[str, Any]) -> None:
+        """On disk when it returns."""
+        self._saves[path] = to_plain(state)
+        await self._keep()
+
+    async def _keep(self) -> None:
+        await self._save(self.run, self.saves)
+
+    @property
+    def saves(self) -> list[Any]:
+        """What a resume needs, as it stands in the journal: pairs of path and state."""
+        return [[list(path), state] for path, state in self._saves.items()]
+
     # --- what the daemon does with it --------------------------------------------------------------------------
+
+    @property
+    def supervisors(self) -> list[DeviceSupervisor]:
+        return [supervisor for players in self.devices.values() for supervisor in players]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can be gone on with after its end: it did not finish, and it has saved something."""
+        able = self._description is not None and self._description.resumable
+        return able and self.status is not RunStatus.FINISHED and bool(self._saves)
+
+    def pause(self) -> None:
+        """Ask for a pause. A step that may be ended is ended; otherwise the next pause point is waited for.
+
+        Raises `Refused` if the procedure cannot be paused.
+        """
+        if not self._pausable:
+            raise Refused(
+                f"{self.procedure} cannot be paused", hint="`picobridge abort RUN` ends it, with the source off."
+            )
+        if self.status is not RunStatus.RUNNING:
+            raise Refused(f"run {self.run} is {self.status}")
+        self._pause.ask()
+        if self._is_to_stop():
+            for supervisor in self.supervisors:
+                if isinstance(supervisor.device, Potentiostat):
+                    self._spawn(supervisor.device)
+
+    def go_on(self) -> None:
+        """End a pause; without one nothing happens."""
+        self._pause.end()
+
+    def _spawn(self, potentiostat: Potentiostat) -> None:
+        async def stop() -> None:
+            with suppress(PicobridgeError):  # the run under way meets the same trouble, and tells of it
+                await potentiostat.stop()
+
+        task = asyncio.create_task(stop(), name=f"pause {self.run}")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _is_to_stop(self) -> bool:
+        """Whether a technique under way is to be ended, because the procedure that runs it will pause then."""
+        return self._pause.asked and self._innermost_pausable
 
     def cancel(self) -> None:
         """Abort, once: a second cancellation would hit the cleaning up that the first one has begun."""
@@ -157,6 +279,7 @@ class Run:
     async def finish(self, work: asyncio.Future[Any]) -> None:
         """Wait for the procedure, whatever becomes of it. Its task being cancelled is the run being aborted."""
         await asyncio.wait([work])
+        await asyncio.gather(*self._background)
         try:
             self.result = to_plain(work.result())
             self.status = RunStatus.FINISHED
@@ -175,7 +298,7 @@ class Run:
         self._throttle.flush()
         self._publish_state()
         result = {**self.describe(), "result": self.result}
-        for key in ("step", "fraction", "values"):
+        for key in ("step", "fraction", "values", "question", "pause", "pausable"):
             del result[key]
         result["health"] = [] if self.watch is None else self.watch.findings
         self._uplink.retain(self._topics.run_result(self.run), dumps(result))
@@ -190,7 +313,7 @@ class Run:
             "run": self.run,
             "procedure": self.procedure,
             "parameters": self._parameters,
-            "devices": {role: supervisor.name for role, supervisor in self.devices.items()},
+            "devices": names_of(self.devices, None if self._description is None else self._description.roles),
             "status": self.status,
             "step": self.step,
             "fraction": self.fraction,
@@ -201,6 +324,12 @@ class Run:
             "streams": self._streams(),
             "health": {"enabled": False} if self.watch is None else self.watch.describe(),
             "folder": None if self.recording is None else str(self.recording.folder),
+            "question": self.questions.describe(),
+            "pause": self._pause.state,
+            "pausable": self._pausable,
+            "resumable": self.resumable,
+            "resumes": self.resumes or None,
+            "parts": list(self._parts),
         }
 
     def _streams(self) -> dict[str, Any]:
@@ -211,7 +340,7 @@ class Run:
                 "first_index": self._first[supervisor.name],
                 "next_index": supervisor.pump.next_index,
             }
-            for supervisor in self.devices.values()
+            for supervisor in self.supervisors
             if supervisor.pump is not None
         }
 
@@ -229,7 +358,17 @@ class Run:
 
     def _pause_for_health(self) -> bool:
         """Whether the run will pause; one that cannot is stopped."""
-        return False
+        if not (self._pausable and self._innermost_pausable):
+            return False
+        self.pause()
+        return True
+
+    def _changed(self) -> None:
+        self._throttle.offer(None)
+
+    def _tell(self, kind: str, text: str, **values: Any) -> None:
+        """Something that a person should read, about what was asked or answered."""
+        self._events.publish(kind, text, severity="info", run=self.run, **values)
 
     def _publish_state(self) -> None:
         self._uplink.retain(self._topics.run_state(self.run), dumps(self.describe()))

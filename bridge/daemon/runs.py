@@ -7,18 +7,20 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.procedures.description import Role
-from bridge.procedures.registry import PROCEDURES
+from bridge.procedures.description import Procedure, Role
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers.errors import InvalidValue, Refused
 
 from . import technique_run
+from .casting import cast_roles, flat
+from .catalogue import Catalogue
 from .events import Events
 from .journal import Journal
 from .records import Records
@@ -46,6 +48,7 @@ class Runs:
         events: Events,
         records: Records,
         watch: WatchOptions | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._devices = devices
         self._journal = journal
@@ -54,6 +57,7 @@ class Runs:
         self._events = events
         self._records = records
         self._watch = watch or WatchOptions()
+        self._catalogue = catalogue or Catalogue()
         self._runs: dict[str, Run] = {}
         self._interrupted: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
@@ -64,26 +68,50 @@ class Runs:
         return [*self._interrupted.values(), *(run.describe() for run in self._runs.values())]
 
     async def start(
-        self, procedure: str, parameters: Mapping[str, Any], devices: Mapping[str, Any], watch: Any = None
+        self,
+        procedure: str,
+        parameters: Mapping[str, Any],
+        devices: Mapping[str, Any],
+        watch: Any = None,
+        *,
+        by: str = "",
+        resumes: str = "",
+        saved: Sequence[Any] = (),
     ) -> Run:
-        """Returns as soon as it is under way. `watch` overrides the configuration's [watch] for this run.
+        """Returns as soon as it is under way. `watch` overrides the configuration's [watch] for this run; `by` is who
+        asked. `resumes` is the run that this one goes on from, and `saved` what that had saved.
 
         Raises `InvalidValue`, `DeviceLost`, `Busy`, `RunFailed` (it cannot be recorded); nothing has been sent to a
         device then.
         """
-        roles, parsed, work = _prepare(procedure, parameters)
-        cast = self._cast(roles, devices)
-        run = self._create(procedure, parsed, cast, self._watch if watch is None else parse_watch(watch, self._watch))
+        plan = self._plan(procedure, parameters)
+        cast = cast_roles(plan.roles, devices, self._devices)
+        watched = self._watch if watch is None else parse_watch(watch, self._watch)
+        run = Run(
+            f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}",
+            procedure,
+            plan.shown,
+            cast,
+            self._catalogue,
+            self._uplink,
+            self._topics,
+            self._events,
+            self._journal.save,
+            description=plan.description,
+            watch=watched if watched.enabled else None,
+            resumes=resumes,
+            saved=saved,
+        )
         claimed: list[DeviceSupervisor] = []
         stops = self._stops
         try:
-            for supervisor in cast.values():
+            for supervisor in run.supervisors:
                 if supervisor.device.interface != "gauge":  # which everybody may read
                     supervisor.claim(run.run)
                     claimed.append(supervisor)
-            await self._records.begin(run, {s.name: (role, s) for role, s in cast.items()})
-            entry = {key: run.describe()[key] for key in ("procedure", "parameters", "devices", "started_ns", "folder")}
-            await self._journal.begin(run.run, entry)
+            players = {s.name: (role, s) for role, several in cast.items() for s in several}
+            await self._records.begin(run, players, by=by, resumes=resumes)
+            await self._journal.begin(run.run, self._entry(run))
             if self._stops != stops:
                 await self._journal.end(run.run)
                 raise Refused("everything was stopped while the run was about to start; it was not started")
@@ -94,9 +122,37 @@ class Runs:
             raise
         self._runs[run.run] = run
         run.publish_start()
-        self._events.publish("run", f"run {run.run} ({procedure}) started", run=run.run)
-        run.work = asyncio.ensure_future(work(run, parsed))
+        asked = f", asked for by {by}" if by else ""
+        gone_on = f", going on from {resumes}" if resumes else ""
+        self._events.publish("run", f"run {run.run} ({procedure}) started{gone_on}{asked}", run=run.run)
+        run.work = asyncio.ensure_future(plan.work(run, plan.parsed))
         run.task = asyncio.create_task(self._see_to_its_end(run, run.work, claimed), name=f"run {run.run}")
+        return run
+
+    async def resume(self, name: Any, *, by: str = "") -> Run:
+        """Go on with a run that did not finish, from what it had saved: a new run with its parameters and devices.
+
+        Raises `InvalidValue` for one that cannot be gone on with, and what `start` raises.
+        """
+        entry = self._journal.resumable.get(name) if isinstance(name, str) else None
+        if entry is None:
+            known = ", ".join(self._journal.resumable) or "none"
+            raise InvalidValue(
+                f"run {name!r} cannot be resumed: it finished, had saved nothing, or is not known; accepted: {known}"
+            )
+        run = await self.start(
+            entry["procedure"], entry["parameters"], entry["devices"], by=by, resumes=name, saved=entry["saved"]
+        )
+        await self._journal.forget(name)
+        self._uplink_resumed(name)
+        return run
+
+    def find(self, name: Any) -> Run:
+        """A run that is under way. Raises `InvalidValue` naming those that are."""
+        run = self._runs.get(name) if isinstance(name, str) else None
+        if run is None or run.status is not RunStatus.RUNNING:
+            running = ", ".join(run.run for run in self.running) or "none"
+            raise InvalidValue(f"run {name!r} is not under way; under way: {running}")
         return run
 
     async def abort(self, name: Any) -> Run:
@@ -129,9 +185,12 @@ class Runs:
         _, late = await asyncio.wait(tasks, timeout=CLEANUP_S)
         return not late
 
-    def report_interrupted(self, left: Mapping[str, Any]) -> None:
+    async def report_interrupted(self, left: Mapping[str, Any]) -> None:
         """Runs that an earlier daemon did not end. Connecting their devices switches every source off."""
         for name, entry in left.items():
+            resumable = bool(entry.get("saved"))
+            if resumable:
+                await self._journal.keep(name, entry)
             state = {
                 "run": name,
                 "procedure": entry.get("procedure", ""),
@@ -146,17 +205,20 @@ class Runs:
                 "error": None,
                 "streams": {},
                 "folder": entry.get("folder"),
+                "resumable": resumable,
             }
             self._interrupted[name] = to_plain(state)
             self._uplink.retain(self._topics.run_state(name), dumps(state))
-            used = ", ".join(state["devices"].values())
+            used = ", ".join(flat(state["devices"]))
             text = f"run {name} was interrupted when the daemon ended without notice; its devices were {used}"
+            if resumable:
+                text += f"; `picobridge resume {name}` goes on with it"
             self._events.publish("run", text, severity="error", run=name)
 
     async def settle_interrupted(self) -> None:
         """Take an interrupted run off the journal once all its devices were connected, and so switched off."""
         for name, state in self._interrupted.items():
-            supervisors = [self._devices[d] for d in state["devices"].values() if d in self._devices]
+            supervisors = [self._devices[d] for d in flat(state["devices"]) if d in self._devices]
             for supervisor in supervisors:
                 if supervisor.device.interface == "potentiostat":
                     await supervisor.was_connected.wait()
@@ -166,19 +228,35 @@ class Runs:
 
     # --- one run -----------------------------------------------------------------------------------------------
 
-    def _create(self, procedure: str, parsed: Any, cast: Mapping[str, DeviceSupervisor], watch: WatchOptions) -> Run:
-        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}"
-        shown = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
+    def _plan(self, procedure: str, parameters: Mapping[str, Any]) -> _Plan:
+        """Raises `InvalidValue`."""
         if procedure == technique_run.NAME:
-            shown = {"technique": parsed.name, **shown}
-        watched = watch if watch.enabled else None
-        return Run(name, procedure, shown, cast, self._uplink, self._topics, self._events, watched)
+            technique = technique_run.parse(parameters)
+            shown = {"technique": technique.name, **_fields(technique)}
+            return _Plan(None, technique_run.ROLES, technique, shown, technique_run.run)
+        found = self._catalogue.find(procedure)
+        parsed = found.parse(parameters)
+        return _Plan(found, found.roles, parsed, _fields(parsed), found.run)
+
+    def _entry(self, run: Run) -> dict[str, Any]:
+        """A run in the journal."""
+        names = ("procedure", "parameters", "devices", "started_ns", "folder")
+        entry = {name: value for name, value in run.describe().items() if name in names}
+        return {**entry, "saved": run.saves}
+
+    def _uplink_resumed(self, name: str) -> None:
+        """The run that is gone on with cannot be once more."""
+        if name in self._interrupted:
+            self._interrupted[name]["resumable"] = False
+            self._uplink.retain(self._topics.run_state(name), dumps(self._interrupted[name]))
 
     async def _see_to_its_end(self, run: Run, work: asyncio.Future[Any], claimed: list[DeviceSupervisor]) -> None:
         await run.finish(work)
         for supervisor in claimed:
             supervisor.release()
         try:
+            if run.resumable:
+                await self._journal.keep(run.run, self._entry(run))
             await self._journal.end(run.run)
         except OSError as error:
             LOG.error("the run journal cannot be written: %s", error)
@@ -206,85 +284,17 @@ class Runs:
             self._uplink.retain(self._topics.run_state(run.run), b"")
             self._uplink.retain(self._topics.run_result(run.run), b"")
 
-    def _cast(self, roles: Mapping[str, Role], devices: Mapping[str, Any]) -> dict[str, DeviceSupervisor]:
-        """The supervisors by role. Raises `InvalidValue`, `DeviceLost`."""
-        cast: dict[str, DeviceSupervisor] = {}
-        for role, name in devices.items():
-            if role not in roles:
-                raise InvalidValue(f"role {role!r} is not known; accepted: {', '.join(roles) or 'none'}")
-            supervisor = self._devices.get(name) if isinstance(name, str) else None
-            if supervisor is None:
-                raise InvalidValue(
-                    f"{role} is {name!r}; accepted: {', '.join(self._of(roles[role].interface)) or 'none'}"
-                )
-            if supervisor.device.interface != roles[role].interface:
-                raise InvalidValue(
-                    f"{role} is {name!r}, a {supervisor.device.interface}; accepted: "
-                    f"{', '.join(self._of(roles[role].interface)) or 'none'}"
-                )
-            if supervisor in cast.values():
-                raise InvalidValue(f"{role} is {name!r}, which plays another role already")
-            supervisor.require_connected()
-            cast[role] = supervisor
-        for role, wanted in roles.items():
-            if wanted.required and role not in cast:
-                raise InvalidValue(
-                    f"role {role} is not cast; accepted: {', '.join(self._of(wanted.interface)) or 'none'}"
-                )
-        return cast
 
-    def _of(self, interface: str) -> list[str]:
-        return [name for name, supervisor in self._devices.items() if supervisor.device.interface == interface]
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be run. `description` is None for a single technique."""
+
+    description: Procedure | None
+    roles: Mapping[str, Role]
+    parsed: Any
+    shown: Mapping[str, Any]
+    work: Callable[[Run, Any], Awaitable[Any]]
 
 
-def _prepare(
-    procedure: str, parameters: Mapping[str, Any]
-) -> tuple[Mapping[str, Role], Any, Callable[[Run, Any], Awaitable[Any]]]:
-    """Roles, parsed parameters and the function of a procedure. Raises `InvalidValue`."""
-    if procedure == technique_run.NAME:
-        return {technique_run.ROLE: Role("potentiostat")}, technique_run.parse(parameters), technique_run.run
-    found = PROCEDURES.get(procedure)
-    if found is None:
-        known = ", ".join([technique_run.NAME, *PROCEDURES])
-        raise InvalidValue(f"procedure is {procedure!r}; accepted: {known}")
-    return found.roles, found.parse(parameters), found.run
-
-
-def describe_procedures() -> list[dict[str, Any]]:
-    """For the method `procedures`."""
-    listed: list[dict[str, Any]] = [
-        {
-            "name": technique_run.NAME,
-            "summary": technique_run.SUMMARY,
-            "roles": {technique_run.ROLE: {"interface": "potentiostat", "required": True}},
-            "parameters": technique_run.parameters(),
-        }
-    ]
-    for procedure in PROCEDURES.values():
-        parameters = []
-        for field in dataclasses.fields(procedure.parameters):
-            default = field.default if field.default is not dataclasses.MISSING else None
-            if field.default_factory is not dataclasses.MISSING:
-                default = field.default_factory()
-            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            parameters.append(
-                {
-                    "name": field.name,
-                    "help": field.metadata.get("help", ""),
-                    "unit": field.metadata.get("unit", ""),
-                    "required": required,
-                    "default": to_plain(default),
-                }
-            )
-        listed.append(
-            {
-                "name": procedure.name,
-                "summary": procedure.summary,
-                "roles": {
-                    role: {"interface": wanted.interface, "required": wanted.required}
-                    for role, wanted in procedure.roles.items()
-                },
-                "parameters": parameters,
-            }
-        )
-    return listed
+def _fields(parsed: Any) -> dict[str, Any]:
+    return {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from bridge.procedures.context import Context
+from bridge.procedures.description import Role
 from drivers.calls import assigned, fields, split_unit
 from drivers.errors import InvalidValue
 from drivers.interfaces import Potentiostat
@@ -22,6 +23,7 @@ from drivers.techniques import (
 
 NAME = "technique"
 ROLE = "potentiostat"
+ROLES: Mapping[str, Role] = {ROLE: Role("potentiostat")}
 SUMMARY = "one technique of a potentiostat; its samples are published as they come"
 TECHNIQUES: Mapping[str, type[Technique]] = {
     cls.name: cls for cls in (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry, Impedance)

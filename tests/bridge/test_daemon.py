@@ -169,7 +169,11 @@ async def test_procedures_are_listed(rig: RigMaker) -> None:
     async with rig() as r:
         by_name = {procedure["name"]: procedure for procedure in await r.request("procedures")}
         assert {"technique", "noise-test", "cycle"} <= set(by_name)
-        assert by_name["cycle"]["roles"]["potentiostat"] == {"interface": "potentiostat", "required": True}
+        assert by_name["cycle"]["roles"]["potentiostat"] == {
+            "interface": "potentiostat",
+            "required": True,
+            "several": False,
+        }
         assert all(parameter["help"] for parameter in by_name["cycle"]["parameters"])
         devices = await r.request("devices")
         assert devices["stage"]["connection"] == "connected"

@@ -27,8 +27,8 @@ async def test_a_run_whose_start_is_cancelled_does_not_go_on(
     started = asyncio.Event()
     start = Runs.start
 
-    async def seen(self: Runs, *arguments: Any) -> Any:
-        run = await start(self, *arguments)
+    async def seen(self: Runs, *arguments: Any, **more: Any) -> Any:
+        run = await start(self, *arguments, **more)
         started.set()  # and its answer is not with the client yet
         return run
 

@@ -53,7 +53,7 @@ async def test_a_run_leaves_its_folder_before_its_result_is_told(rig: RigMaker, 
         assert content["devices"]["pstat"]["capabilities"]["techniques"] == ["galvanostatic", "open_circuit"]
         assert content["configuration"]["devices"]["pstat"]["driver"] == "fake"
         assert content["software"]["libraries"]["numpy"] == np.__version__
-        assert [event["text"] for event in content["events"]] == [f"run {run} (technique) started"]
+        assert [event["text"] for event in content["events"]] == [f"run {run} (technique) started, asked for by test"]
         streams = result["streams"]["pstat"]
         assert {key: content["streams"]["pstat"][key] for key in streams} == streams
         assert record.problems() == []
@@ -158,7 +158,7 @@ async def test_a_killed_daemon_leaves_what_it_had_measured(tmp_path: Path) -> No
     record = find(run, [tmp_path / "state" / "runs"])
     assert (record.complete, record.status) == (False, "unfinished")
     assert record.manifest["parameters"]["current_a"] == 1e-6
-    assert [event["text"] for event in record.events] == [f"run {run} (technique) started"]
+    assert [event["text"] for event in record.events] == [f"run {run} (technique) started, asked for by test"]
     (blocks,) = record.samples().values()
     assert blocks[0].first_index == 0
     for recorded, published in zip(blocks, seen, strict=False):
