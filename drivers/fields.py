@@ -7,6 +7,7 @@ drivers and for the parameters of procedures.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from .errors import InvalidValue
 from .quantities import quantity
 
 T = TypeVar("T")
+
+_INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
 def parse_fields(cls: type[T], values: Mapping[str, Any], *, noun: str = "option") -> T:
@@ -94,14 +97,18 @@ def _converted(key: str, value: Any, field: dataclasses.Field[Any], noun: str) -
     if unit:
         return quantity(value, unit, field=key)
     example = field.default
-    if isinstance(example, bool) or field.type == "bool":
+    declared = str(field.type).replace(" | None", "")
+    if isinstance(example, bool) or declared == "bool":
         accepted: type = bool
-    elif isinstance(example, int) or field.type == "int":
+        value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    elif isinstance(example, int) or declared == "int":
         accepted = int
-    elif isinstance(example, str) or field.type == "str":
+        value = int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
+    elif isinstance(example, str) or declared == "str":
         accepted = str
     else:
         return value  # the class's own __post_init__ knows tables and lists better than we do
     if not isinstance(value, accepted) or (accepted is int and isinstance(value, bool)):
-        raise InvalidValue(f"{noun} {key!r} is {value!r}; accepted: {accepted.__name__}")
+        words = {bool: "true or false", int: "a whole number", str: "text"}[accepted]
+        raise InvalidValue(f"{noun} {key!r} is {value!r}; accepted: {words}")
     return value

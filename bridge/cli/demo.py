@@ -12,7 +12,7 @@ from bridge.client import Run
 from bridge.demo.show import SPEED, on_stage, perform
 from drivers.errors import InvalidValue
 
-from .experiments import follow
+from .following import follow
 from .output import print_json
 
 

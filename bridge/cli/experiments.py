@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-from bridge.client import Lab, Run
+from bridge.daemon.catalogue import describe_roles
 from bridge.daemon.watch_options import parse_assignments, parse_watch
 from bridge.procedures.description import Procedure
 from bridge.procedures.registry import PROCEDURES
@@ -21,9 +16,9 @@ from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
-from .lab_commands import add_broker_arguments, describe, lab_of
-from .output import print_json
-from .summaries import print_result
+from .following import follow_to_result
+from .lab_commands import add_broker_arguments, lab_of
+from .roles import assign_roles
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,6 +32,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         add_broker_arguments(parser)
         for role, kind in procedure.roles.items():
             need = "needed if there are several" if kind.required else "optional"
+            if kind.several:
+                need = "several with commas; all there are unless given"
             parser.add_argument(f"--{role}", metavar="DEVICE", help=f"which {kind.interface} ({need})")
         for short, fields in _by_short_name(procedure).items():
             _add_parameter(parser, short, fields)
@@ -84,28 +81,10 @@ async def run_experiment(args: argparse.Namespace) -> int:
     parse_watch(watch)
     procedure.parse(values)  # a wrong value is told before anything is asked of the daemon
     async with lab_of(args) as lab:
-        devices = assign_roles(lab, procedure, {role: getattr(args, role) for role in procedure.roles})
+        named = {role: getattr(args, role) for role in procedure.roles}
+        devices = assign_roles(lab, procedure.name, describe_roles(procedure.roles), named)
         run = await lab.start(procedure.name, values, devices, watch or None)
-        try:
-            await follow(run, quiet=args.json)
-            result = await run.result()
-        finally:
-            await run.abort()
-    if args.json:
-        print_json({"run": run.id, **result})
-    else:
-        print_result({"procedure": procedure.name, **result})
-        print(f"run {run.id}")
-    return 0 if _succeeded(result) else 1
-
-
-#: Verdicts after which the next command may follow.
-_GOOD = ("pass", "contact", "go", "no short", "completed")
-
-
-def _succeeded(result: Mapping[str, Any]) -> bool:
-    """So that `picobridge noise-test ... && picobridge cycle ...` does what it says."""
-    return result.get("verdict", "pass") in _GOOD and bool(result.get("completed", True))
+        return await follow_to_result(run, as_json=args.json)
 
 
 def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Field[Any]:
@@ -126,15 +105,6 @@ def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Fie
 def _value(text: str, field: dataclasses.Field[Any]) -> Any:
     if field.metadata.get("file"):
         return file_text(text)
-    if field.type == "int":
-        try:
-            return int(text)
-        except ValueError:
-            raise InvalidValue(f"{field.name} is {text!r}; a whole number is accepted") from None
-    if field.type == "bool":
-        if text not in ("true", "false"):
-            raise InvalidValue(f"{field.name} is {text!r}; accepted: true, false")
-        return text == "true"
     return text
 
 
@@ -146,47 +116,3 @@ def file_text(name: str) -> str:
         return Path(name).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValue(f"the file {name!r} cannot be read: {error}") from None
-
-
-def assign_roles(lab: Lab, procedure: Procedure, named: Mapping[str, str | None]) -> dict[str, str]:
-    """Which device plays which role: the one named, else the only one of its interface.
-
-    Raises `InvalidValue` if a required role has no candidate, or several and none was named.
-    """
-    devices: dict[str, str] = {}
-    for role, kind in procedure.roles.items():
-        candidates = [name for name, device in lab.devices.items() if device.interface == kind.interface]
-        name = named.get(role)
-        if name is not None:
-            if name not in candidates:
-                raise InvalidValue(f"{role} is {name!r}; accepted: {', '.join(candidates) or 'none is there'}")
-            devices[role] = name
-        elif len(candidates) == 1:
-            devices[role] = candidates[0]
-        elif kind.required:
-            if not candidates:
-                raise InvalidValue(f"{procedure.name} needs a {kind.interface}, and the bridge has none")
-            raise InvalidValue(f"{procedure.name}: say which --{role}: {', '.join(candidates)}")
-    return devices
-
-
-async def follow(run: Run, *, quiet: bool = False) -> None:
-    """Show a run's steps and progress until it ends: a bar in a terminal, nothing elsewhere."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[values]}"),
-        disable=quiet or not sys.stderr.isatty(),
-        console=Console(stderr=True),  # stdout is the result's
-        transient=False,
-    ) as progress:
-        bar = progress.add_task(run.id, total=1.0, values="")
-        async for state in run.states():
-            progress.update(
-                bar,
-                description=str(state.get("step") or state.get("procedure") or run.id),
-                completed=state.get("fraction") or 0.0,
-                values=describe(state.get("values") or {}),
-            )

@@ -24,6 +24,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "direct": ("probe", "do"),
     "lab_commands": ("devices", "monitor", "stop"),
     "experiments": (),
+    "schedules": ("check-schedule",),
+    "run_commands": ("procedures", "start", "answer", "pause", "continue", "abort", "resume"),
     "recording": ("record",),
     "records": ("runs", "show", "report", "export", "verify"),
 }

@@ -286,7 +286,7 @@ async def test_a_few_nanoamperes_on_10_um2_are_noted() -> None:
         ({"current": "-5 pA"}, "current_a is -5e-12; it must be greater than zero"),
         ({"current": "5 pA", "voltage_min": "4.3 V"}, "voltage_min_v is 4.3 V, not below voltage_max_v, 4.2 V"),
         ({"current": "5 pA", "cycles": 0}, "cycles is 0"),
-        ({"current": "5 pA", "cycles": 1.5}, "'cycles' is 1.5; accepted: int"),
+        ({"current": "5 pA", "cycles": 1.5}, "'cycles' is 1.5; accepted: a whole number"),
         ({"current": "5 pA", "start_with": "rest"}, "accepted: charge, discharge"),
         ({"current": "5 pA", "capacity_limit_ah_per_m2": 0.1}, "capacity_limit_ah_per_m2 needs area_m2"),
     ],
