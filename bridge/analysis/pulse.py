@@ -99,6 +99,39 @@ def _outside(delay: float, first: float, last: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Extrapolated:
+    """The voltage step at time zero, from the line through the pulse once its lead has settled: what the cell's own
+    charging adds until a delay is not in it. Standard uncertainty from the two lines."""
+
+    resistance_ohm: float
+    uncertainty_ohm: float
+    from_s: float
+    to_s: float
+
+
+def extrapolated(
+    before: Line | None, time_s: Floats, voltage_v: Floats, step_a: float, stray_f: float
+) -> Extrapolated | None:
+    """Over the samples after the lead has settled, up to three times as long; None without four of them."""
+    if before is None or not len(time_s):
+        return None
+    expected, doubt = before.at(0.0)
+    rough = abs((float(voltage_v[-1]) - expected) / step_a)
+    start = max(SETTLED * rough * stray_f, float(time_s[0]))
+    within = np.isfinite(voltage_v) & (time_s >= start) & (time_s <= max(4 * start, float(time_s[0]) * 10))
+    t, v = time_s[within], voltage_v[within]
+    if len(t) < 4:
+        return None
+    x = t - t.mean()
+    spread = float(x @ x)
+    slope = float(x @ (v - v.mean())) / spread
+    rest = v - v.mean() - slope * x
+    noise = math.sqrt(float(rest @ rest) / (len(t) - 2) * (1 / len(t) + float(t.mean()) ** 2 / spread))
+    step_v = float(v.mean()) - slope * float(t.mean()) - expected
+    return Extrapolated(step_v / step_a, math.hypot(noise, doubt) / abs(step_a), float(t[0]), float(t[-1]))
+
+
+@dataclass(frozen=True, slots=True)
 class Diffusion:
     """Of one pulse of a titration. `slope_v_per_sqrt_s` is dV/d(sqrt t) with its standard error and r2, over the window
     `from_s` to `to_s` of the pulse."""

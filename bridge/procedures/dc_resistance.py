@@ -24,6 +24,8 @@ _METHOD = {
     "pulses; the voltage before is carried on as a straight line. Pulses of either sign cancel what drifts",
     "uncertainty_ohm": "standard uncertainty: the scatter of the pulses (or one pulse's noise), and the instrument's "
     "gain error where its maker states it",
+    "extrapolated_ohm": "the voltage step at time zero, by the line through the pulse after the lead has settled: "
+    "without what the cell's own charging adds until a delay",
     "valid": "the lead's capacitance has settled by the delay: five times resistance x capacitance",
 }
 
@@ -73,6 +75,7 @@ async def run(context: Context, p: MeasureResistance) -> dict[str, Any]:
         "resistance_ohm": None if best is None else best["resistance_ohm"],
         "uncertainty_ohm": None if best is None else best["uncertainty_ohm"],
         "resistance_ohm_m2": None if best is None else best["resistance_ohm_m2"],
+        **_extrapolated(result["steps"], p.area_m2),
         "reason": "" if best is not None else _why(found),
         "method": {**result["method"], **_METHOD},
     }
@@ -115,6 +118,17 @@ def _at(delay_s: float, steps: list[dict[str, Any]], gain: float, area_m2: float
         "pulses": len(values),
         "valid": bool(rows) and all(row["valid"] for row in rows),
         "reason": next((row["reason"] for row in rows if row["reason"]), ""),
+    }
+
+
+def _extrapolated(steps: list[dict[str, Any]], area_m2: float | None) -> dict[str, float | None]:
+    """The step at time zero, mean over the pulses; None where no pulse has enough samples."""
+    found = [step["extrapolated"]["resistance_ohm"] for step in steps if step["extrapolated"] is not None]
+    value = mean(found) if found else None
+    return {
+        "extrapolated_ohm": value,
+        "extrapolated_scatter_ohm": stdev(found) / math.sqrt(len(found)) if len(found) > 1 else None,
+        "extrapolated_ohm_m2": None if value is None or area_m2 is None else value * area_m2,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.analysis.capacity import ah
 from bridge.analysis.pulse import diffusion_time
+from drivers.errors import InvalidValue
 from drivers.interfaces import option
 
 from .context import Context
@@ -45,6 +46,11 @@ class Titrate(WithCurrent):
 
     def __post_init__(self) -> None:
         _ = self.current
+        if self.delay_s < self.interval_s or self.delay_s > self.pulse_s:
+            raise InvalidValue(
+                f"delay_s is {self.delay_s:g} s; from interval_s, {self.interval_s:g} s, to pulse_s, "
+                f"{self.pulse_s:g} s, is accepted: it needs samples before and after it"
+            )
 
 
 async def run(context: Context, p: Titrate) -> dict[str, Any]:

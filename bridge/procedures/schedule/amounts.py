@@ -38,7 +38,8 @@ class Amount:
         return self.value * reference_c
 
     def __neg__(self) -> Amount:
-        return Amount(-self.value, self.of_reference, f"-({self.text})")
+        text = self.text[1:] if self.text.startswith("-") else f"-{self.text}"
+        return Amount(-self.value, self.of_reference, text)
 
 
 def current(value: object, area_m2: float | None, *, field: str) -> Amount:

@@ -18,6 +18,7 @@ from .language import (
     ConstantVoltage,
     Loop,
     Measured,
+    NextCycle,
     Perform,
     Pulse,
     Schedule,
@@ -99,6 +100,9 @@ class _Walk:
             return self._measured(step)
         if isinstance(step, Set):
             apply_set(step, self._registers)
+        elif isinstance(step, NextCycle):
+            self._registers.complete_capacities()
+            self._registers.next_cycle()
         elif isinstance(step, Branch):
             return next_of(step, self._registers, self._schedule.capacity_c) or step.otherwise
         elif isinstance(step, Loop):

@@ -231,6 +231,13 @@ class Loop(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextCycle(Step):
+    """A cycle is complete; the next one begins. A schedule with such a step counts cycles by them, not by its loops."""
+
+    kind: ClassVar[str] = "cycle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Safety:
     """Limits below the schedule. They never end a step normally: beyond one the cell is disconnected and the run has
     failed. A voltage is judged in the direction in which the step drives it, after two samples in a row."""

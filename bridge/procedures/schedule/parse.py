@@ -13,7 +13,7 @@ from drivers.quantities import quantity
 
 from . import amounts
 from .amounts import Amount
-from .language import REGISTERS, Loop, Safety, Schedule, Step
+from .language import REGISTERS, Loop, NextCycle, Safety, Schedule, Step
 from .parse_steps import CellFacts, StepReader
 from .reader import Reader, in_unit, one_of, text
 
@@ -143,7 +143,8 @@ def _safety(reader: Reader, area_m2: float | None) -> Safety:
 
 
 def _with_cycles(steps: list[Step]) -> tuple[Step, ...]:
-    """Loops that do not say whether they count cycles: the outermost ones do."""
+    """Loops that do not say whether they count cycles: the outermost ones do, unless steps of their own count them."""
+    counted = any(isinstance(step, NextCycle) for step in steps)
     places = {step.name: place for place, step in enumerate(steps)}
     spans = {place: places[step.to] for place, step in enumerate(steps) if isinstance(step, Loop) and step.to in places}
     result: list[Step] = []
@@ -151,6 +152,6 @@ def _with_cycles(steps: list[Step]) -> tuple[Step, ...]:
         if isinstance(step, Loop) and step.counts_cycles is None:
             begin = spans.get(place, place)
             inner = any(other > place and spans[other] <= begin for other in spans)
-            step = replace(step, counts_cycles=not inner)
+            step = replace(step, counts_cycles=not inner and not counted)
         result.append(step)
     return tuple(result)

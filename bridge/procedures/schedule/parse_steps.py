@@ -78,6 +78,7 @@ class StepReader:
             "set": self._set,
             "branch": self._branch,
             "loop": self._loop,
+            "cycle": lambda common: language.NextCycle(**common),
         }
 
     def _measured(self, common: dict[str, Any], direction: int = 0) -> dict[str, Any]:

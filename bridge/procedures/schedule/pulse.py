@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.analysis.pulse import baseline, resistances, sqrt_slope
+from bridge.analysis.pulse import baseline, extrapolated, resistances, sqrt_slope
 from drivers.interfaces import Potentiostat
 from drivers.samples import SampleBlock
 
@@ -103,6 +103,7 @@ def _result(
         baseline(pulse_t - _last(pulse_t), pulse_v), after_t, after_v, -current, step.delays_s, conditions.stray_f
     )
     slope = sqrt_slope(pulse_t, pulse_v)
+    at_zero = extrapolated(line, pulse_t, pulse_v, current, conditions.stray_f)
     last = ended[-1]
     return StepResult(
         name=step.name,
@@ -121,6 +122,7 @@ def _result(
             "voltage_noise_v": None if line is None else line.noise,
             "voltage_relaxed_v": float(after_v[np.isfinite(after_v)][-1]) if np.isfinite(after_v).any() else None,
             "resistances": [asdict(r) for r in found],
+            "extrapolated": None if at_zero is None else asdict(at_zero),
             "resistances_at_switching_off": [asdict(r) for r in off] if len(after_t) else [],
             "diffusion": None if slope is None else asdict(slope),
             "curve": _thin(pulse_t, pulse_v),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.analysis.capacity import ah
+from bridge.analysis.capacity import ah, integrate
 from bridge.analysis.voltammetry import SweepCharge, sweeps
 from drivers import techniques
 from drivers.errors import RunFailed
@@ -123,6 +123,8 @@ def _result(
     state.samples = len(record)
     state.charge_c = math.fsum(leg.charge_c for leg in legs)
     state.discharge_c = math.fsum(leg.discharge_c for leg in legs)
+    energy = integrate(time, voltage * current, period_s=period_s, start_s=0.0)
+    state.energy_in_j, state.energy_out_j = energy.charge_c, energy.discharge_c
     known = voltage[np.isfinite(voltage)]
     if len(known):
         state.see_voltage(float(known[0]), float(known[-1]), float(known.min()), float(known.max()))

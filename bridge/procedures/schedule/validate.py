@@ -17,6 +17,7 @@ from .language import (
     ConstantVoltage,
     Loop,
     Measured,
+    NextCycle,
     OpenCircuit,
     Perform,
     Pulse,
@@ -103,6 +104,11 @@ def _ends(schedule: Schedule, step: Step) -> Iterator[str]:
     where = _where(step)
     if isinstance(step, Measured) and not isinstance(step, Pulse | Sweep) and not step.until:
         yield f"{where}: it has no end; give until, such as [{{ time = '1 h' }}]"
+    if isinstance(step, Pulse) and not any(step.interval_s <= delay <= step.duration_s for delay in step.delays_s):
+        yield (
+            f"{where}: no delay lies between interval, {step.interval_s:g} s, and duration, {step.duration_s:g} s: "
+            "there is no sample for any; give a shorter interval"
+        )
     if isinstance(step, Sweep) and step.until:
         yield f"{where}: a sweep ends by itself; until is not accepted"
     if isinstance(step, Loop) and step.times is None and not step.until:
@@ -240,6 +246,6 @@ def _edges(schedule: Schedule, place: int) -> set[int]:
         found.add(schedule.index(step.to))
         if step.times is not None:
             found.add(following)
-    elif isinstance(step, Pulse | Sweep | Set | Perform):
+    elif isinstance(step, Pulse | Sweep | Set | Perform | NextCycle):
         found.add(following)
     return found
