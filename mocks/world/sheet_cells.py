@@ -76,7 +76,7 @@ _CHANGES: Mapping[str, Mapping[str, float | bool]] = {
     "short": {"shunt_s": 1 / 10.0},
     "soft short": {"shunt_s": 1 / 1000.0},
     "open": {"broken": True},
-    "leaky": {"shunt_s": 1 / 1e5, "fall_v_per_s": 2e-3},
+    "leaky": {"shunt_s": 1 / 1e5, "fall_v_per_s": 3e-3},
     "outlier": {"ocv_v": 0.430},
 }
 
@@ -126,7 +126,7 @@ class SheetCells:
         if kind in _CHANGES:
             return replace(cell, kind=kind, **_CHANGES[kind])  # type: ignore[arg-type]  # the table's types fit
         if kind in ("weak", "streak", "pitch"):
-            factor = 1.5 if kind == "weak" else 4.0
+            factor = 1.35 if kind == "weak" else 4.0
             return replace(cell, kind=kind, r1_ohm=factor * cell.r1_ohm)
         return cell
 

@@ -28,8 +28,9 @@ class Touchdown:
     move_s: float
     settle_s: float
     channel_s: dict[str, float] = field(default_factory=dict)
-    #: what of the records needs the shared terminal for itself
+    #: what of the records needs the shared terminal for itself, and the least that comes before such a record
     terminal_s: float = 0.0
+    lead_s: float = 0.0
     #: what of the records was made through each route of the multiplexer
     route_s: dict[str, float] = field(default_factory=dict)
 
@@ -40,7 +41,8 @@ class Touchdown:
     @property
     def shortest_s(self) -> float:
         """The least that the head must stay: its busiest channel's records, or what is one at a time for all."""
-        return max([self.terminal_s, *self.channel_s.values()], default=0.0)
+        alone_s = self.lead_s + self.terminal_s if self.terminal_s else 0.0
+        return max([alone_s, *self.channel_s.values()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Keeping:
         self._kept = len(book.records)
         self._saving: asyncio.Task[None] | None = None
         self._begun = len(book.records)
-        for record in book.current():
-            self._count(record, +1)
+        if judge.ready:
+            self.judge_all()
 
     @property
     def stopped(self) -> dict[str, Any] | None:
@@ -57,10 +57,11 @@ class Keeping:
             self.rules.take(record, not self.judge.bins.by_soft[record.soft].passes)
 
     def judge_all(self) -> None:
-        """Once the limits are there: the pilot cells get their bins."""
+        """Once the limits are there: what was measured before gets its bins, and counts for the stop rules."""
         self._passed = self._judged = 0
         for record in self.book.records:
             self._judge(record)
+            self.rules.take(record, not self.judge.bins.by_soft[record.soft].passes)
         for record in self.book.current():
             self._count(record, +1)
 
@@ -91,7 +92,7 @@ class Keeping:
         made = self.judge.limits if self.judge.ready else None
         await self._context.save(
             sheet=self._sheet,
-            records=self.book.to_columns(),
+            records="\n".join(self.book.lines),
             limits=None if made is None else limit_tables.dumps(made),
             **self.extra,
         )

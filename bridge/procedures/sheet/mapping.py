@@ -83,7 +83,7 @@ def _resumed(context: Context, layout: Layout, limits: Limits) -> tuple[Book, Li
         )
     if limits.missing and saved.get("limits"):
         limits = limit_tables.loads(str(saved["limits"]), "the interrupted run's limits")
-    return Book.from_columns(saved.get("records", {})), limits
+    return Book.from_text(str(saved.get("records", ""))), limits
 
 
 async def _keep(context: Context, keeping: Keeping) -> None:
@@ -225,10 +225,10 @@ class _Mapping:
         origin = {"lot": layout.lot, "sheet": layout.sheet, "run": self._context.run}
         limits = judge.limits.completed(values, origin)
         provenance = {
+            **{"recipe" if key == "source" else key: value for key, value in limits.provenance.items()},
             "lot": layout.lot,
             "source": f"pilot cells of sheet {layout.sheet!r}, run {self._context.run}",
             "made_utc": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            **limits.provenance,
         }
         judge.limits = Limits(limits.limits, limits.constants, limits.recipes, provenance)
         keeping.judge_all()

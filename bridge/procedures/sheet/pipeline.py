@@ -192,12 +192,15 @@ class Pipeline:
     ) -> tuple[dict[str, float], Spectrum, float]:
         """Quantities, the spectrum, and the time spent waiting for the terminal."""
         resource, waited = channel.resource, 0.0
+        started = resource.now_s
         with resource.working("open-circuit voltage"):
             values = await self._meter.voltage(channel.potentiostat)
         if not self._meter.wants_impedance():
             return values, Spectrum.empty(), waited
         if self.staggered:
             asked = resource.now_s
+            lead_s = asked - started
+            touchdown.lead_s = min(touchdown.lead_s, lead_s) if touchdown.lead_s else lead_s
             await resource.wait_until(await self._rig.terminal.acquire(resource, asked))
             waited = resource.now_s - asked
         began = resource.now_s

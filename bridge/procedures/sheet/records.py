@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,19 +37,28 @@ class Record:
 
 _PLAIN = ("row", "column", "head", "site", "channel", "visit", "started_s", "duration_s", "at_ns", "soft", "hard",
           "supersedes", "error")  # fmt: skip
+_KEPT = tuple(name for name in _PLAIN if name not in ("soft", "hard", "supersedes"))
 
 
 class Book:
-    """All records in the order in which they were made; the last one of a cell stands."""
+    """All records in the order in which they were made; the last one of a cell stands.
+
+    `lines` are the same as text, a line each, made when a record is entered: keeping a large sheet for a resume is then
+    no long work at one time. Bins are not in them: they follow from the values.
+    """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.lines: list[str] = []
         self.standing: dict[Place, int] = {}
 
     def add(self, record: Record) -> None:
         record.supersedes = self.standing.get(record.place)
         self.standing[record.place] = len(self.records)
         self.records.append(record)
+        kept = {name: getattr(record, name) for name in _KEPT}
+        kept["values"] = {name: _plain(value) for name, value in record.values.items()}
+        self.lines.append(json.dumps(kept, allow_nan=False, separators=(",", ":")))
 
     def current(self) -> list[Record]:
         """Those that stand."""
@@ -76,16 +85,13 @@ class Book:
         return columns
 
     @staticmethod
-    def from_columns(columns: Mapping[str, Any]) -> Book:
-        """What `to_columns` made."""
+    def from_text(text: str) -> Book:
+        """Out of the `lines`, joined; the bins are still to be given."""
         book = Book()
-        values: Mapping[str, Sequence[float | None]] = columns.get("values", {})
-        for index in range(len(columns.get("row", ()))):
-            record = Record(**{name: columns[name][index] for name in _PLAIN})
-            record.values = {name: v for name, column in values.items() if (v := column[index]) is not None}
-            supersedes = record.supersedes
-            book.add(record)
-            record.supersedes = supersedes
+        for line in text.splitlines():
+            kept = json.loads(line)
+            kept["values"] = {name: value for name, value in kept["values"].items() if value is not None}
+            book.add(Record(**kept))
         return book
 
 

@@ -93,8 +93,9 @@ def sheet_result(layout: Layout, judge: Judge, book: Book, parameters: SheetMap)
         "skipped": sorted(list(place) for place in layout.skipped),
         "method": (
             "open-circuit voltage: mean of the second half of the record; impedance by the instrument's own sweep, "
-            "bias the open-circuit voltage; the last record of a cell stands, earlier ones are kept; yield: of the cells "
-            "that a bin judges (not those in bins that ask for a retest, not the untested), interval Clopper-Pearson 95 %"
+            "bias the open-circuit voltage; the last record of a cell stands, earlier ones are kept; yield: of the "
+            "cells that a bin judges (not those in bins that ask for a retest, not the untested), its interval by "
+            "Clopper and Pearson, 95 %"
         ),
     }  # fmt: skip
     plain: dict[str, Any] = to_plain(fields)

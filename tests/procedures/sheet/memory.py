@@ -44,11 +44,12 @@ class MemoryChannel(Potentiostat):
         self.before: Callable[[Technique], None] = lambda technique: None
         self.on = False
         self.swept: list[Impedance] = []
+        self.techniques = frozenset({"open_circuit", "impedance"})
         self.stopped = False
 
     @property
     def capabilities(self) -> PotentiostatCapabilities:
-        return PotentiostatCapabilities(frozenset({"open_circuit", "impedance"}), (), -10.0, 10.0)
+        return PotentiostatCapabilities(self.techniques, (), -10.0, 10.0)
 
     async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
         self.before(technique)
@@ -142,11 +143,7 @@ class MemoryStage(Stage):
     ) -> StagePosition:
         self.before_move(len(self.moves))
         here = self._chamber.stage
-        way = max(
-            abs(to - at)
-            for to, at in ((x_m, here.x_m), (y_m, here.y_m), (z_m, here.z_m))
-            if to is not None
-        )
+        way = max(abs(to - at) for to, at in ((x_m, here.x_m), (y_m, here.y_m), (z_m, here.z_m)) if to is not None)
         await self._timeline.work(round((self._start_s + way / self._speed) * NS))
         self._chamber.set_stage(x_m, y_m, z_m, tilt_deg, rotation_deg)
         self.moves.append(await self.position())
