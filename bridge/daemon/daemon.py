@@ -34,12 +34,14 @@ from drivers.interfaces import Device
 from .catalogue import Catalogue
 from .config import Config, DeviceConfig
 from .events import Events
+from .heartbeat import Heartbeats, Overdue
 from .journal import Journal
 from .records import Records
 from .requests import SENDER, Requests
 from .runs import Runs
 from .supervisor import DeviceSupervisor
 from .systemd import notify
+from .watchdog import Watchdog
 
 LOG = logging.getLogger("picobridge.daemon")
 
@@ -93,6 +95,7 @@ class Daemon:
         self._events: Events
         self._records: Records
         self._requests: Requests
+        self._heartbeats = Heartbeats()
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._over = False
@@ -188,9 +191,14 @@ class Daemon:
                 self._events,
                 stream=f"{name}-{epoch}",
                 queue_bytes=self.config.queue_bytes,
+                heartbeat=self._heartbeats.add(name),
             )
             self.devices[name] = supervisor
             self._spawn(supervisor.supervise(), f"supervise {name}")
+        self._spawn(Watchdog(self._heartbeats, self._hangs).run(), "watchdog")
+
+    def _hangs(self, late: Overdue) -> None:
+        self._events.publish("daemon", f"{late}", severity="error", device=late.name)
 
     def _spawn(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=f"picobridge {name}")

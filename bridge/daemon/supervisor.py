@@ -31,6 +31,7 @@ from drivers.samples import SampleBlock
 
 from .config import DeviceConfig
 from .events import Events
+from .heartbeat import Heartbeat
 
 LOG = logging.getLogger("picobridge.devices")
 
@@ -46,6 +47,11 @@ COUNTERS_S = 1.0
 SAFE_TIMEOUT_S = 10.0
 #: How long a lost device is left to the run that uses it, before it is connected again (and its source switched off).
 RELEASE_S = 5.0
+#: A task that takes longer hangs, and the watchdog is told (drivers have deadlines of their own, far shorter).
+CONNECT_LIMIT_S = 60.0
+POLL_LIMIT_S = 30.0
+#: How late a task may be that only waited: a busy machine is no fault.
+GRACE_S = 5.0
 
 #: Calls that a remote client makes as runs.
 _TECHNIQUES = frozenset({"open_circuit", "galvanostatic", "potentiostatic", "impedance"})
@@ -73,6 +79,7 @@ class DeviceSupervisor:
         *,
         stream: str,
         queue_bytes: int,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self.name = config.name
         self.device = device
@@ -89,6 +96,7 @@ class DeviceSupervisor:
         self._uplink = uplink
         self._topics = topics
         self._events = events
+        self._heartbeat = heartbeat or Heartbeat(config.name)
         self._lock = asyncio.Lock()
         self._lost = asyncio.Event()
         self._listening = False
@@ -115,16 +123,25 @@ class DeviceSupervisor:
 
     async def supervise(self) -> None:
         """Keep the device connected until cancelled."""
+        try:
+            await self._keep_connected()
+        finally:
+            self._heartbeat.rest()
+
+    async def _keep_connected(self) -> None:
         backoff_s = BACKOFF_S[0]
         while True:
+            self._heartbeat.expect(CONNECT_LIMIT_S, "connecting")
             if await self._connect():
                 backoff_s = BACKOFF_S[0]
                 await self._watch()
+                self._heartbeat.expect(RELEASE_S + SAFE_TIMEOUT_S + GRACE_S, "letting go of a lost device")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_S):
                         await self._released.wait()
                 await self._let_go()
             self.tried.set()
+            self._heartbeat.expect(backoff_s + GRACE_S, "waiting before connecting again")
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S[1])
 
@@ -208,6 +225,7 @@ class DeviceSupervisor:
         while not self._lost.is_set():
             try:
                 if not self.run and not self.busy:
+                    self._heartbeat.expect(POLL_LIMIT_S, f"asking it for its {_POLLS[self.device.interface]}")
                     await self._poll()
                 failures = 0
             except DeviceLost as error:
@@ -220,6 +238,7 @@ class DeviceSupervisor:
                 failures = 0  # it answered, with an error of its own
             except Exception:  # of the driver's own making; the device must go on being watched
                 LOG.exception("asking %s how it is broke", self.name)
+            self._heartbeat.expect(interval_s + GRACE_S, "waiting between two questions")
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._lost.wait()
