@@ -44,15 +44,9 @@ class RunWatch:
         self._tell = tell
         self._pause = pause
         self._watches: dict[str, HealthWatch] = {}
-        self._told: dict[str, Any] = {}
         self._counts: Counter[str] = Counter()
         #: all findings so far, as JSON values, the oldest first
         self.findings: list[dict[str, Any]] = []
-
-    def describe_sample(self, **known: Any) -> None:
-        """What a procedure knows of the sample better than its parameters: `area_m2`, `stray_f`, `low_v`, `high_v`,
-        `planned_c`, `cell`. Counts from the next technique on."""
-        self._told.update(known)
 
     @contextmanager
     def part(self, procedure: str, parameters: Mapping[str, Any]) -> Iterator[None]:
@@ -125,30 +119,25 @@ class RunWatch:
         options = self._options
         lowest = self._known("voltage_min_v", getattr(technique, "voltage_min_v", None))
         highest = self._known("voltage_max_v", getattr(technique, "voltage_max_v", None))
-        low = options.window_low_v if options.window_low_v is not None else self._told.get("low_v")
-        high = options.window_high_v if options.window_high_v is not None else self._told.get("high_v")
+        low, high = options.window_low_v, options.window_high_v
         return Situation(
             technique=technique,
             stray_f=self._known("stray_f", None) or options.stray_f,
             area_m2=self._known("area_m2", options.area_m2),
             low_v=low if low is not None else None if lowest is None else lowest - _BELOW_V,
             high_v=high if high is not None else None if highest is None else highest + _ABOVE_V,
-            planned_c=self._told.get("planned_c"),
+            planned_c=options.planned_c,
             settle_s=_settling(technique, capabilities),
             cell=self._is_cell(technique),
         )
 
     def _known(self, name: str, otherwise: float | None) -> float | None:
-        for value in (self._told.get(name), self._parameters.get(name)):
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
-        return otherwise
+        value = self._parameters.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
 
     def _is_cell(self, technique: Technique) -> bool:
         if self._options.cell != "auto":
             return self._options.cell == "yes"
-        if "cell" in self._told:
-            return bool(self._told["cell"])
         if self._procedure in WITHOUT_CELL:
             return False
         if isinstance(technique, Galvanostatic):

@@ -51,6 +51,9 @@ class WatchOptions(Options):
     window_high_v: float | None = option(
         None, unit="V", help="hard upper limit; default 0.1 V above the procedure's voltage_max"
     )
+    planned_c: float | None = option(
+        None, unit="C", above=0.0, help="charge that a step is planned to take; 1.2 times it is told (partial_short)"
+    )
     stray_f: float = option(STRAY_F, unit="F", above=0.0, help="capacitance of the lead where the procedure says none")
     area_m2: float | None = option(
         None,

@@ -200,3 +200,32 @@ async def test_a_healthy_charge_and_discharge_raise_nothing(
         result = await it.run("cycle", current=current, area=AREA, time_limit=f"{seconds} s", rest="1 s")
         assert result["status"] == "finished", result["error"]
         assert result["health"] == []
+
+
+async def test_a_pause_waits_with_the_source_off_until_somebody_goes_on(tmp_path: Path) -> None:
+    event = {"kind": "open", "at_s": 4.0, "for_s": 0.5, "since": "drive"}
+    async with lab(World(cell="fig8b", seed=3, events=[event]), tmp_path) as it:
+        prefix = it.daemon.topics.prefix
+        asked = {
+            "procedure": "constant-current",
+            "parameters": {"current": "5 pA", "area": AREA, "duration": "7 s", "interval": "0.1 s"},
+            "devices": {"potentiostat": "pstat"},
+            "watch": {"intermittent": "pause"},
+        }
+        run = (await it.listener.request(prefix, "run", asked))["run"]
+        state = await it.listener.json(f"{prefix}/runs/{run}/state", lambda s: s["pause"] == "paused")
+        assert state["health"]["last"]["reaction"] == "pause"
+        assert it.source_is_off
+        await it.listener.request(prefix, "continue", {"run": run})
+        result = await it.listener.json(f"{prefix}/runs/{run}/result", timeout_s=40)
+        assert result["status"] == "finished", result["error"]
+        assert [found["kind"] for found in result["health"]] == ["intermittent_contact"]
+
+
+async def test_a_run_that_cannot_be_paused_is_stopped(tmp_path: Path) -> None:
+    event = {"kind": "open", "at_s": 4.0, "for_s": 0.5, "since": "drive"}
+    async with lab(World(cell="fig8b", seed=3, events=[event]), tmp_path) as it:
+        result = await it.run("technique", {"area": AREA, "intermittent": "pause"}, **charge("5 pA", 10))
+        assert result["error"]["error"] == "HealthStop"
+        assert result["health"][0]["reaction"] == "stop"
+        assert it.source_is_off

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bridge.daemon.config import load
+from bridge.daemon.watch import RunWatch
 from bridge.daemon.watch_options import WatchOptions, parse_assignments, parse_watch
 from drivers.errors import ConfigurationError, InvalidValue
+from drivers.interfaces import PotentiostatCapabilities
+from drivers.samples import SAMPLE_COLUMNS, SampleBlock
+from drivers.techniques import Galvanostatic
 from tests.near import near
+
+
+CAPABILITIES = PotentiostatCapabilities(frozenset({"galvanostatic"}), (), -10.0, 10.0)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -42,7 +50,7 @@ def test_a_file_says_what_is_done(tmp_path: Path) -> None:
         ('shorts = "stop"', "watch.shorts is not known"),
         ("contact_grace_s = 0", "watch.contact_grace_s is 0 s; accepted: more than 0 s"),
         ('stray_f = "5 V"', "watch.stray_f is '5 V'"),
-        ("enabled = 1", "watch.enabled is 1; accepted: bool"),
+        ("enabled = 1", "watch.enabled is 1; accepted: true or false"),
         ('cell = "maybe"', "watch.cell is 'maybe'; accepted: auto, yes, no"),
         ("window_low = 3\nwindow_high = 2", "watch.window_low_v is 3 V, not below window_high_v, 2 V"),
     ],
@@ -75,3 +83,31 @@ def test_a_request() -> None:
     assert parse_watch(True, WatchOptions(enabled=False, short="mark")) == WatchOptions(short="mark")
     with pytest.raises(InvalidValue, match=r"watch is \[\]; accepted: a table"):
         parse_watch([])
+
+
+@pytest.mark.parametrize(
+    ("procedure", "parameters", "limits", "cell", "watched"),
+    [
+        ("cycle", {"area_m2": 1e-11, "voltage_min_v": 2.0, "voltage_max_v": 4.2}, {}, "auto", True),
+        ("noise-test", {"voltage_limit_v": 10.0}, {"voltage_min_v": -10.0, "voltage_max_v": 10.0}, "auto", False),
+        ("short-test", {"area_m2": 1e-11}, {"voltage_max_v": 4.2}, "auto", False),
+        ("technique", {}, {}, "auto", False),
+        ("technique", {}, {"voltage_max_v": 4.2}, "auto", True),
+        ("technique", {}, {}, "yes", True),
+        ("cycle", {"area_m2": 1e-11}, {}, "no", False),
+    ],
+)
+def test_whether_there_is_a_cell_to_watch(
+    procedure: str, parameters: dict[str, float], limits: dict[str, float], cell: str, watched: bool
+) -> None:
+    """Fifty samples that stand still at 50 mV: a short where a cell is expected."""
+    watch = RunWatch(WatchOptions(cell=cell, area_m2=None), procedure, parameters, lambda finding: None, lambda: False)
+    technique = Galvanostatic(current_a=5e-12, duration_s=60.0, **limits)
+    watch.begin("pstat", technique, CAPABILITIES)
+    time = 0.1 * np.arange(1, 301)
+    data = {"time_s": time, "voltage_v": np.full(300, 0.05), "current_a": np.full(300, 5e-12), "flags": np.zeros(300)}
+    stop = watch.add("pstat", SampleBlock.of(SAMPLE_COLUMNS, data))
+    assert (stop is not None) == watched
+    with watch.part("noise-test", {}):
+        watch.begin("pstat", technique, CAPABILITIES)
+        assert (watch.add("pstat", SampleBlock.of(SAMPLE_COLUMNS, data)) is not None) == (cell == "yes")

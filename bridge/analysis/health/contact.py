@@ -38,7 +38,7 @@ from .contact_signs import (
     reference_a,
     vanished,
 )
-from .detector import Array, Finding, Samples, Situation, Tail
+from .detector import NOTHING, Array, Finding, Samples, Situation, Tail
 from .short_finding import noise_v
 
 #: Back on the curve: within this of it, and within this share of the peak.
@@ -281,7 +281,7 @@ class ContactDetector:
 
     def _jumped(self, situation: Situation) -> _Opening | None:
         """An opening so fast that its first sample was beyond the limit that ended the step."""
-        joined, _ = self._tail.join(_nothing())
+        joined, _ = self._tail.join(NOTHING)
         set_a = situation.set_a
         if not set_a or len(joined) < 4 or joined.time_s[-1] < situation.quiet_s:
             return None
@@ -396,8 +396,3 @@ class ContactDetector:
             text=text,
             evidence=evidence,
         )
-
-
-def _nothing() -> Samples:
-    empty = np.empty(0)
-    return Samples(empty, empty, empty, np.empty(0, np.uint32))

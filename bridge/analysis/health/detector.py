@@ -148,6 +148,10 @@ class Detector(Protocol):
         """The technique has ended; all of its samples have been added."""
 
 
+NOTHING = Samples(np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.uint32))
+"""No samples."""
+
+
 class Tail:
     """The last `length` samples of a technique, put before each new block: windows then never notice the cuts."""
 

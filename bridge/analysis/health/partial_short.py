@@ -19,7 +19,7 @@ from bridge.analysis.formatting import si
 from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic, OpenCircuit
 
-from .detector import Array, Finding, Samples, Situation, Tail
+from .detector import NOTHING, Array, Finding, Samples, Situation, Tail
 
 FIRST_LOOK_S = 300.0
 #: The slope of the last quarter against that of the quarter before: less is relaxation.
@@ -70,7 +70,7 @@ class PartialShortDetector:
         """After a charge, keeps dQ/dV at its end for the rest that may follow."""
         set_a = situation.set_a
         if isinstance(situation.technique, Galvanostatic) and set_a:
-            joined, _ = self._tail.join(_NOTHING)
+            joined, _ = self._tail.join(NOTHING)
             self._farads, self._current_a = None, max(set_a, 0.0)
             if set_a > 0.0 and len(joined) >= 8 and joined.time_s[-1] > situation.quiet_s:
                 slope, sigma = _slope(joined.time_s, joined.voltage_v)
@@ -177,6 +177,3 @@ def _slope(time_s: Array, voltage_v: Array) -> tuple[float, float]:
     slope = float(t @ v) / square
     rest = v - slope * t
     return slope, math.sqrt(float(rest @ rest) / max(len(t) - 2, 1) / square)
-
-
-_NOTHING = Samples(np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.uint32))

@@ -17,7 +17,7 @@ from bridge.analysis.formatting import si
 from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic, OpenCircuit
 
-from .detector import CELL_LEAST_F_PER_M2, Array, Finding, Samples, Situation, Tail
+from .detector import CELL_LEAST_F_PER_M2, NOTHING, Array, Finding, Samples, Situation, Tail
 from .short_finding import short_finding
 
 _KEPT = 16
@@ -61,7 +61,7 @@ class StandingShortDetector:
 
     def finish(self, end: EndReason | None, situation: Situation) -> list[Finding]:
         """Compares the level that the step has reached with the last one at another current."""
-        joined, _ = self._tail.join(_NOTHING)
+        joined, _ = self._tail.join(NOTHING)
         set_a = situation.set_a
         if not set_a or not len(joined):
             return []
@@ -119,6 +119,3 @@ def _still(samples: Samples, situation: Situation) -> tuple[Array, float]:
     slope = np.abs(voltage[_STILL:] - voltage[:-_STILL]) / (time[_STILL:] - time[:-_STILL])
     still[_STILL:] = (slope < least) & (voltage[_STILL:] < low) & (time[:-_STILL] >= situation.quiet_s)
     return still, low
-
-
-_NOTHING = Samples(np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.uint32))

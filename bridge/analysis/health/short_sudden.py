@@ -22,7 +22,7 @@ from bridge.analysis.formatting import si
 from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic, OpenCircuit
 
-from .detector import STEEPEST_V_M2_PER_C, Array, Finding, Samples, Situation, Tail
+from .detector import NOTHING, STEEPEST_V_M2_PER_C, Array, Finding, Samples, Situation, Tail
 from .short_finding import noise_v, short_finding
 
 _KEPT = 160
@@ -108,7 +108,7 @@ class SuddenShortDetector:
     def finish(self, end: EndReason | None, situation: Situation) -> list[Finding]:
         if end is not EndReason.VOLTAGE_MIN:
             return []
-        joined, _ = self._tail.join(Samples(np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.uint32)))
+        joined, _ = self._tail.join(NOTHING)
         fall, self._fall = self._fall, None
         if fall is not None and fall.has_slowed:
             return self._found(joined, len(joined) - 1, situation, fall)

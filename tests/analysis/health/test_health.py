@@ -172,3 +172,26 @@ def test_without_a_cell_a_resistor_is_none_of_its_business() -> None:
     technique = Galvanostatic(current_a=5e-12, duration_s=20.0, voltage_min_v=-10.0, voltage_max_v=10.0)
     watch.begin(Situation(technique=technique, cell=False))
     assert watch.add(*record) == []
+
+
+def test_a_charge_beyond_what_was_planned() -> None:
+    watch = HealthWatch()
+    watch.begin(Situation(technique=step(5e-12, 1.0), area_m2=1e-11, planned_c=2.5e-10))
+    found = watch.add(*flat(80.0, 5e-12, 1.0))
+    assert [f.kind for f in found] == ["partial_short"]
+    assert found[0].to_s == 61.0  # the first sample after 1.2 x 50 s
+
+
+def test_a_short_at_a_set_voltage_is_no_contact_that_comes_back() -> None:
+    time = 0.1 * np.arange(1, 301)
+    technique = Potentiostatic(voltage_v=4.2, duration_s=30.0)
+    current = 50e-12 * np.exp(-time / 60.0)
+    current[150:] += 360e-12  # 4.2 V across 11.7 GOhm
+    record = (time, np.full(300, 4.2), current, np.zeros(300, np.uint32))
+    (found,) = watched(record, technique)
+    assert found.kind == "short"
+    assert found.evidence["resistance_ohm"] == near(4.2 / 360e-12, rel=0.05)
+    assert found.delay_s < 0.8
+    current[150:] -= 360e-12
+    current[100:150] = 0.0
+    assert [f.kind for f in watched(record, technique)] == ["intermittent_contact"]
