@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ from mocks.world.sheet_cells import SheetCells
 from tests.procedures.bench import NoWire
 
 NS = 1_000_000_000
+
+
+@cache
+def frequencies(high_hz: float, low_hz: float, points: int) -> np.ndarray[Any, Any]:
+    return np.geomspace(high_hz, low_hz, points)
 
 
 class MemoryChannel(Potentiostat):
@@ -78,7 +84,7 @@ class MemoryChannel(Potentiostat):
         assert technique.bias_v is not None
         began = self._timeline.now_ns
         self._terminals.set_drive(began, VoltageDrive(technique.bias_v))
-        frequency = np.geomspace(technique.frequency_max_hz, technique.frequency_min_hz, technique.points)
+        frequency = frequencies(technique.frequency_max_hz, technique.frequency_min_hz, technique.points)
         time, z = [], []
         await self._timeline.work(round(sum(0.05 + 3 / f for f in frequency) * NS))
         for f in frequency:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,8 @@ DEFECTS = Defects(
 
 
 async def test_ten_thousand_cells() -> None:
+    # debug mode keeps a stack for each of 200 000 callbacks: the small sheets have it, here it would be half the time
+    asyncio.get_running_loop().set_debug(False)
     cells = SheetCells(100, 100, seed=3, defects=DEFECTS)
     wires, sites = comb("prober", [f"p{number}" for number in range(8)])
     world = SheetWorld(cells, wires, {"prober": "stage"}, miss=0.004, seed=1)
@@ -39,6 +42,8 @@ async def test_ten_thousand_cells() -> None:
         bins=str(EXAMPLES / "bins.toml"),
         limits=str(EXAMPLES / "limits.toml"),
         ocv="1 s",
+        ocv_interval="0.2 s",
+        points_per_decade=4,
         retests=3,
     )
     assert result["verdict"] == "complete", result["reason"]
