@@ -21,8 +21,11 @@ from .watch_options import WatchOptions
 KEPT = 1000
 #: The hard window is so far beyond the schedule's own (domain note, 1.1: 1.8 and 4.3 V for 2.0 and 4.2 V).
 _BELOW_V, _ABOVE_V = 0.2, 0.1
-#: Procedures that put a current through something that is no cell, touch and leave it on purpose, or look for a short.
-WITHOUT_CELL = frozenset({"noise-test", "noise-survey", "current-check", "make-contact", "short-test"})
+#: Procedures that put a current through something that is no cell, that touch and leave it on purpose, or that are
+#: there to find the shorted ones.
+WITHOUT_CELL = frozenset(
+    {"noise-test", "noise-survey", "current-check", "make-contact", "approach", "short-test", "sheet-map"}
+)
 
 
 class RunWatch:
@@ -141,7 +144,9 @@ class RunWatch:
         if self._procedure in WITHOUT_CELL:
             return False
         if isinstance(technique, Galvanostatic):
-            return technique.voltage_max_v is not None or technique.voltage_min_v is not None
+            limits = (technique.voltage_min_v, technique.voltage_max_v, self._known("area_m2", self._options.area_m2))
+            said = (*limits, self._known("voltage_min_v", None), self._known("voltage_max_v", None))
+            return any(value is not None for value in said)
         return True
 
 

@@ -63,7 +63,7 @@ class WatchOptions(Options):
     )
     cell: str = option(
         "auto",
-        help="is a cell connected? auto: as the procedure has it, and not where a set current has no voltage window",
+        help="is a cell connected? auto: as the procedure has it; not where a set current has neither window nor area",
         choices=("auto", "yes", "no"),
     )
 

@@ -16,7 +16,6 @@ from drivers.samples import SAMPLE_COLUMNS, SampleBlock
 from drivers.techniques import Galvanostatic
 from tests.near import near
 
-
 CAPABILITIES = PotentiostatCapabilities(frozenset({"galvanostatic"}), (), -10.0, 10.0)
 
 
