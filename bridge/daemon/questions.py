@@ -79,6 +79,8 @@ class Questions:
             raise InvalidValue(f"choice is {choice!r:.100}; accepted: {', '.join(asked.choices)}")
         if asked.fields is None and values:
             raise InvalidValue("values are given; this question asks for none")
-        typed = None if asked.fields is None else parse_fields(asked.fields, values, noun="value")
+        typed = None
+        if asked.fields is not None and (values or choice == asked.choices[0]):
+            typed = parse_fields(asked.fields, values, noun="value")
         pending.answer.set_result(Answer(choice, typed, by=by, at_ns=time.time_ns()))
         self._tell("answer", f"{by or 'somebody'} answered {choice!r}: {asked.text}", answer=choice, by=by)

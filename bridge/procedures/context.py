@@ -15,7 +15,7 @@ class Question:
 
     `choices` are the answers, the first the ordinary one. With `fields` the operator also types values in (text with
     units): they are parsed as such an `Options`, and an answer whose values it refuses is refused, with its reason,
-    before the procedure sees it. `details` is shown beside the text, as JSON values.
+    before the procedure sees it. The other choices need no values. `details` is shown beside the text, as JSON values.
     """
 
     text: str

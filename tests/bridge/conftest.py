@@ -33,7 +33,7 @@ FAKES: dict[str, Callable[[str, Clock], Device]] = {
 }
 
 #: what `rig` takes for the configuration
-_CONFIG = ("queue_bytes", "data_dir", "min_free_bytes", "exports", "reports")
+_CONFIG = ("queue_bytes", "data_dir", "min_free_bytes", "exports", "reports", "procedures")
 
 
 def free_port() -> int:

@@ -106,6 +106,38 @@ async def test_killed_and_started_again(tmp_path: Path) -> None:
             assert await process.wait() == 0
 
 
+async def test_a_killed_checklist_is_gone_on_with(tmp_path: Path) -> None:
+    """What a run had saved is on disk when it goes on; it never goes on by itself."""
+    port = free_port()
+    async with serve(Keithley24xxMock(World(speed=50.0), "pstat", model="6430")) as served:
+        config = write_config(tmp_path, served.address, port)
+        address, lab = BrokerAddress("127.0.0.1", port), "picobridge/lab"
+        async with daemon(config, port) as process, listen(address, f"{lab}/#") as listener:
+            await listener.json(f"{lab}/devices/pstat/state", lambda s: s["connection"] == "connected", 30)
+            asked = {
+                "procedure": "nanobattery-protocol",
+                "parameters": {"cell": "A7"},
+                "devices": {"potentiostat": "pstat"},
+            }
+            run = (await listener.request(lab, "run", asked))["run"]
+            await listener.json(f"{lab}/runs/{run}/state", lambda s: s["question"] is not None)
+            await listener.request(lab, "answer", {"run": run, "choice": "done", "values": {"cathode_m": "3 um"}})
+            await listener.json(f"{lab}/runs/{run}/state", lambda s: s["step"].startswith("2 "))
+            process.kill()
+            await process.wait()
+        async with daemon(config, port) as process, listen(address, f"{lab}/#") as listener:
+            state = await listener.json(f"{lab}/runs/{run}/state", timeout_s=30)
+            assert (state["status"], state["resumable"]) == ("interrupted", True)
+            await listener.json(f"{lab}/devices/pstat/state", lambda s: s["connection"] == "connected", 30)
+            assert [s["status"] for s in await listener.request(lab, "runs", {})] == ["interrupted"]
+            again = (await listener.request(lab, "resume", {"run": run}))["run"]
+            state = await listener.json(f"{lab}/runs/{again}/state", lambda s: s["question"] is not None)
+            assert state["question"]["details"]["step"] == 2
+            assert state["resumes"] == run
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+
+
 async def test_ended_in_order_with_a_run_under_way(tmp_path: Path) -> None:
     port = free_port()
     path = str(tmp_path / "notify")

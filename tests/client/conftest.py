@@ -14,6 +14,7 @@ from bridge.client import Lab, connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
 from bridge.demo.rig import PLACES, Rig, simulated_rig
+from bridge.procedures.description import Procedure
 from mocks.world import World
 from tests.bridge.conftest import any_broker, mosquitto
 
@@ -42,7 +43,9 @@ def bench(tmp_path: Path) -> BenchMaker:
     """`async with bench("pstat", "stage") as b:`"""
 
     @asynccontextmanager
-    async def make(*names: str, broker: BrokerConfig | None = None, **world: Any) -> AsyncIterator[Bench]:
+    async def make(
+        *names: str, broker: BrokerConfig | None = None, procedures: tuple[Procedure, ...] = (), **world: Any
+    ) -> AsyncIterator[Bench]:
         places = {name: PLACES[name] for name in names}
         async with simulated_rig(World(**world), places) as rig:
             config = Config(
@@ -50,6 +53,7 @@ def bench(tmp_path: Path) -> BenchMaker:
                 state_dir=tmp_path / "state",
                 broker=broker or BrokerConfig(port=0),
                 devices=rig.devices,
+                procedures=procedures,
             )
             async with (
                 Daemon(config, clock_for=rig.clock_for) as daemon,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bridge.procedures import user_files
 from mocks.instruments.zeiss_remcon import ZeissRemconMock
 from mocks.wires import serve
 from mocks.world import World
@@ -48,6 +49,34 @@ async def test_charge_and_discharge(bench: BenchMaker, capsys: pytest.CaptureFix
         )
     assert result["charge_ah_per_m2"] == near(0.1, rel=0.02)
     assert "coulombic efficiency" in capsys.readouterr().out
+
+
+async def test_a_procedure_of_ones_own(bench: BenchMaker) -> None:
+    """Through wire, daemon, broker and client; paused by nobody, asked twice, answered by the client."""
+    own = tuple(user_files.load(EXAMPLES / "procedures" / "slow_discharge.py"))
+    async with bench("pstat", "relays", procedures=own, seed=1) as b:
+        b.rig.world.tip.touch()
+        await b.lab.relays.select("cell")
+        charge = {"current_a": "5 nA", "duration_s": "1 s", "technique": "galvanostatic", "voltage_max_v": "4 V"}
+        await b.lab.run("technique", charge, {"potentiostat": "pstat"}, watch=False)
+        parameters = {"first": "2 nA", "step": "1 s", "times": 3}
+        run = await b.lab.start("slow-discharge", parameters, {"potentiostat": "pstat"}, watch=False)
+        choices = iter(["go on", "enough"])
+        asked = ""
+        async for state in run.states():
+            if (question := state["question"]) is not None and question["id"] != asked:
+                asked = question["id"]
+                await run.answer(next(choices))
+        result = await run.result()
+    assert [step["current_a"] for step in result["steps"]] == [near(2e-9), near(1e-9)]
+    assert result["discharge_ah"] == near(sum(step["discharge_ah"] for step in result["steps"]))
+    assert result["steps"][0]["discharge_ah"] > 0
+
+
+def test_the_document_shows_the_example() -> None:
+    text = (EXAMPLES.parent / "docs" / "adding-a-procedure.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    assert code == (EXAMPLES / "procedures" / "slow_discharge.py").read_text(encoding="utf-8")
 
 
 async def test_stage_without_a_broker() -> None:

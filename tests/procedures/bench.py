@@ -362,7 +362,9 @@ class Bench:
         choice, values = (answer, {}) if isinstance(answer, str) else answer
         if choice not in question.choices:
             raise AssertionError(f"{choice!r} is none of {question.choices}")
-        parsed = None if question.fields is None else parse_fields(question.fields, values, noun="value")
+        parsed = None
+        if question.fields is not None and (values or choice == question.choices[0]):
+            parsed = parse_fields(question.fields, values, noun="value")
         return Answer(choice, parsed, by="bench", at_ns=self.smu.clock.time_ns())
 
     async def perform(

@@ -1,0 +1,344 @@
+"""Runs that ask, pause, save, go on where another was interrupted, and are made of others; procedures of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.daemon.config import load
+from bridge.procedures.context import Context, Question
+from bridge.procedures.description import Procedure, Role
+from drivers.errors import ConfigurationError, InvalidValue, Refused
+from drivers.interfaces import Options, Potentiostat, option
+from drivers.techniques import Galvanostatic
+from tests.near import near
+
+from .conftest import Rig, RigMaker
+from .fakes import ramp
+
+ROLES = {"potentiostat": Role("potentiostat")}
+PSTAT = {"potentiostat": "pstat"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing(Options):
+    """No parameters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times(Options):
+    times: int = option(3, help="how often", at_least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut(Options):
+    length_m: float = option(unit="m", help="length", above=0, at_most=1e-3)
+    clean: bool = option(False, help="whether")
+
+
+async def ask(context: Context, parameters: Nothing) -> dict[str, Any]:
+    answer = await context.ask(Question("How long is it?", ("done", "skip"), Cut, {"step": 7}))
+    values = None if answer.values is None else answer.values.length_m
+    return {"choice": answer.choice, "length_m": values, "by": answer.by}
+
+
+async def count(context: Context, parameters: Times) -> dict[str, Any]:
+    """One technique a turn; a turn that a pause has cut is done again."""
+    potentiostat = context.device("potentiostat")
+    assert isinstance(potentiostat, Potentiostat)
+    done = list(context.saved.get("done", []))
+    while len(done) < parameters.times:
+        await context.pause_point()
+        context.progress(f"turn {len(done)}", len(done) / parameters.times)
+        technique = Galvanostatic(current_a=1e-9, duration_s=1.0)
+        async with aclosing(potentiostat.run(technique)) as blocks:
+            async for _ in blocks:
+                pass
+        if context.pausing:
+            continue
+        done.append(context.run)
+        await context.save(done=done)
+    return {"done": done}
+
+
+async def whole(context: Context, parameters: Times) -> dict[str, Any]:
+    first = await context.perform("count", {"times": parameters.times}, title="first", share=(0.0, 0.5))
+    await context.save(first=first)
+    second = await context.perform("ask", {}, title="second")
+    return {"first": first, "second": second}
+
+
+OWN = (
+    Procedure("ask", "asks", Nothing, ROLES, ask),
+    Procedure("count", "counts", Times, ROLES, count, pausable=True, resumable=True),
+    Procedure("whole", "is made of two", Times, ROLES, whole, pausable=True, resumable=True),
+    Procedure("pair", "takes two", Nothing, {"potentiostat": Role("potentiostat", several=True)}, ask),
+)
+
+
+async def state_of(r: Rig, run: str, *wanted: str) -> dict[str, Any]:
+    """The run's state once it has what is wanted: "question", "paused", or a status."""
+    return await r.listener.json(
+        f"{r.prefix}/runs/{run}/state", lambda state: all(_has(state, word) for word in wanted)
+    )
+
+
+def _has(state: dict[str, Any], word: str) -> bool:
+    return word in (state["status"], state["pause"]) or (word == "question" and bool(state["question"]))
+
+
+async def begin(r: Rig, procedure: str, **parameters: Any) -> str:
+    answer = await r.request("run", procedure=procedure, parameters=parameters, devices=PSTAT)
+    return str(answer["run"])
+
+
+async def result_of(r: Rig, run: str) -> dict[str, Any]:
+    outcome = await r.listener.json(f"{r.prefix}/runs/{run}/result")
+    assert outcome["status"] == "finished", outcome["error"]
+    return dict(outcome["result"])
+
+
+async def test_a_question_waits_for_an_answer_that_fits(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "ask")
+        question = (await state_of(r, run, "question"))["question"]
+        assert (question["text"], question["choices"], question["details"]) == (
+            "How long is it?",
+            ["done", "skip"],
+            {"step": 7},
+        )
+        length, clean = question["fields"]
+        assert (length["name"], length["unit"], length["required"]) == ("length_m", "m", True)
+        assert (length["type"], length["above"], length["at_most"]) == ("number", 0, 1e-3)
+        assert (clean["type"], clean["default"]) == ("boolean", False)
+        for params, message in (
+            ({"choice": "perhaps"}, "choice is 'perhaps'; accepted: done, skip"),
+            ({"choice": "done"}, "'length_m' is required"),
+            ({"choice": "done", "values": {"length": "2 m"}}, "'length_m' is 2 m; accepted: at most 0.001 m"),
+            ({"choice": "done", "values": {"length": "2 V"}}, "'2 V'"),
+            ({"choice": "done", "values": {"length": "5 um"}, "question": "17"}, "the one that is open is '1'"),
+            ({"choice": "done", "values": {"width": "5 um"}}, "'width' is not known"),
+        ):
+            with pytest.raises(InvalidValue) as caught:
+                await r.request("answer", run=run, **params)
+            assert message in caught.value.message
+        await r.request("answer", run=run, choice="done", values={"length": "5 um", "clean": "true"}, question="1")
+        assert await result_of(r, run) == {"choice": "done", "length_m": near(5e-6), "by": "test"}
+        assert await r.listener.event("How long is it?")
+        assert await r.listener.event("test answered 'done'")
+
+
+async def test_a_second_answer_is_refused(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "ask")
+        await state_of(r, run, "question")
+        await r.request("answer", run=run, choice="done", values={"length": "5 um"})
+        with pytest.raises(InvalidValue, match=r"no question is open|is not under way"):
+            await r.request("answer", run=run, choice="done", values={"length": "6 um"})
+        assert (await result_of(r, run))["length_m"] == near(5e-6)
+
+
+async def test_an_abort_ends_a_question(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "ask")
+        await state_of(r, run, "question")
+        state = await r.request("abort", run=run)
+        assert (state["status"], state["question"]) == ("aborted", None)
+        with pytest.raises(InvalidValue, match="is not under way; under way: none"):
+            await r.request("answer", run=run, choice="done", values={"length": "5 um"})
+
+
+async def test_a_pause_is_taken_with_the_source_off(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        pstat = r.device("pstat")
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        def script(technique: Any) -> Any:
+            first, *rest = ramp(20, 5)
+
+            def hold() -> Any:
+                reached.set()
+                return go_on.wait()
+
+            return [first, hold, *rest]
+
+        pstat.script = script
+        run = await begin(r, "count", times=2)
+        await reached.wait()
+        assert (await r.request("pause", run=run))["pause"] == "asked"
+        go_on.set()
+        await state_of(r, run, "paused")
+        assert "stop" in pstat.done
+        assert not pstat.cell_on
+        ran = pstat.done.count("run galvanostatic")
+        assert (await r.request("continue", run=run))["pause"] is None
+        assert len((await result_of(r, run))["done"]) == 2
+        assert ran == 1
+        assert pstat.done.count("run galvanostatic") == 3  # the turn that was cut is done again
+
+
+async def test_a_pause_that_comes_between_two_techniques(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        pstat = r.device("pstat")
+
+        def script(technique: Any) -> Any:
+            r.daemon.runs.running[0].pause()  # before the first block of this technique
+            return ramp(20, 5)
+
+        pstat.script = script
+        name = await begin(r, "count", times=1)
+        await state_of(r, name, "paused")
+        assert "stop" in pstat.done
+        pstat.script = lambda technique: ramp(20, 5)
+        await r.request("continue", run=name)
+        assert len((await result_of(r, name))["done"]) == 1
+
+
+async def test_what_cannot_be_paused_says_so(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "ask")
+        with pytest.raises(Refused, match="ask cannot be paused"):
+            await r.request("pause", run=run)
+        await r.request("abort", run=run)
+
+
+async def test_an_abort_ends_a_pause(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "whole", times=1)
+        await state_of(r, run, "question")
+        await r.request("pause", run=run)
+        state = await r.request("abort", run=run)
+        assert state["status"] == "aborted"
+
+
+async def test_an_aborted_run_is_gone_on_with(rig: RigMaker) -> None:
+    """What a part had saved goes back to that part, what the whole had saved to the whole."""
+    async with rig(procedures=OWN) as r:
+        first = await begin(r, "whole", times=2)
+        await state_of(r, first, "question")
+        state = await r.request("abort", run=first)
+        assert state["resumable"] is True
+        second = (await r.request("resume", run=first))["run"]
+        state = await state_of(r, second, "question")
+        assert state["resumes"] == first
+        assert [part["title"] for part in state["parts"]] == ["first", "second"]
+        with pytest.raises(InvalidValue, match="cannot be resumed"):
+            await r.request("resume", run=first)  # one goes on, not two
+        await r.request("answer", run=second, choice="skip")
+        result = await result_of(r, second)
+        assert result["second"]["choice"] == "skip"
+        with pytest.raises(InvalidValue, match="it finished, had saved nothing, or is not known"):
+            await r.request("resume", run=second)
+
+
+async def test_a_part_goes_on_where_it_was(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        pstat = r.device("pstat")
+        turns = 0
+
+        def script(technique: Any) -> Any:
+            nonlocal turns
+            turns += 1
+            return ramp(20, 5) if turns < 3 else [asyncio.Event().wait, *ramp(20, 5)]
+
+        pstat.script = script
+        first = await begin(r, "whole", times=4)
+        await r.listener.json(f"{r.prefix}/runs/{first}/state", lambda state: state["step"] == "first: turn 2")
+        await r.request("abort", run=first)
+        pstat.script = lambda technique: ramp(20, 5)
+        second = (await r.request("resume", run=first))["run"]
+        await state_of(r, second, "question")
+        await r.request("answer", run=second, choice="skip")
+        assert (await result_of(r, second))["first"]["done"] == [first, first, second, second]
+
+
+async def test_a_part_is_shown_within_the_whole(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        run = await begin(r, "whole", times=2)
+        state = await state_of(r, run, "question")
+        assert state["parts"] == [
+            {"procedure": "count", "title": "first", "status": "finished"},
+            {"procedure": "ask", "title": "second", "status": "running"},
+        ]
+        states = map(json.loads, r.listener.of(f"{r.prefix}/runs/{run}/state"))
+        assert all(state["fraction"] <= 0.5 for state in states if state["step"].startswith("first: "))
+        await r.request("abort", run=run)
+        assert r.daemon.runs.states()[-1]["parts"][1]["status"] == "aborted"
+
+
+async def test_several_devices_play_one_role(rig: RigMaker) -> None:
+    async with rig(devices=("pstat", "stage"), procedures=OWN) as r:
+        answer = await r.request("run", procedure="pair", parameters={}, devices={"potentiostat": ["pstat"]})
+        state = await state_of(r, answer["run"], "question")
+        assert state["devices"] == {"potentiostat": ["pstat"]}
+        await r.request("abort", run=answer["run"])
+        for devices, message in (
+            ({"potentiostat": ["pstat", "pstat"]}, "plays another role already"),
+            ({"potentiostat": ["pstat", "stage"]}, "a stage; accepted: pstat"),
+            ({"potentiostat": []}, "role potentiostat is not cast"),
+        ):
+            with pytest.raises(InvalidValue) as caught:
+                await r.request("run", procedure="pair", parameters={}, devices=devices)
+            assert message in caught.value.message
+        with pytest.raises(InvalidValue, match="one device plays this role"):
+            await r.request("run", procedure="ask", parameters={}, devices={"potentiostat": ["pstat", "stage"]})
+
+
+# --- procedures of one's own -----------------------------------------------------------------------------------------
+
+
+def configuration(folder: Path, text: str, name: str = "mine.py") -> Path:
+    (folder / name).write_text(text)
+    path = folder / "lab.toml"
+    path.write_text(f'[bridge]\nprocedures = ["{name}"]\nrecord = false\n')
+    return path
+
+
+GOOD = """
+from bridge.procedures.description import Procedure
+from drivers.interfaces import Options
+
+async def run(context, parameters):
+    return {"said": "hello"}
+
+PROCEDURE = Procedure(name="hello", summary="says hello", parameters=Options, roles={}, run=run)
+"""
+
+
+async def test_a_file_of_ones_own(rig: RigMaker, tmp_path: Path) -> None:
+    config = load(configuration(tmp_path, GOOD))
+    async with rig(procedures=config.procedures) as r:
+        listed = {entry["name"]: entry for entry in await r.request("procedures")}
+        assert listed["hello"]["summary"] == "says hello"
+        answer = await r.request("run", procedure="hello", parameters={}, devices={})
+        assert await result_of(r, answer["run"]) == {"said": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def (", "mine.py, line 1: SyntaxError"),
+        ("\nraise ValueError('no')", "mine.py, line 2: ValueError: no"),
+        ("x = 1", "has no PROCEDURE"),
+        ("PROCEDURE = 5", "PROCEDURE is 5; a Procedure is accepted"),
+        (GOOD.replace('"hello", summary', '"cycle", summary'), "procedure 'cycle' is in picobridge already"),
+    ],
+)
+def test_a_file_that_is_no_procedure(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(configuration(tmp_path, text))
+    assert message in caught.value.message
+    assert "lab.toml: bridge.procedures has" in caught.value.message
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    path = configuration(tmp_path, GOOD)
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(ConfigurationError, match="is no Python file that can be read"):
+        load(path)
