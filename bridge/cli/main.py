@@ -19,6 +19,7 @@ from .output import print_error
 MODULES: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
     "service": ("run", "check"),
+    "make_safe": ("make-safe",),
     "inventory": ("drivers", "discover"),
     "mock": ("mock",),
     "direct": ("probe", "do"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import logging
 from pathlib import Path
 
+from bridge.daemon import logs
 from bridge.daemon.config import load
 from bridge.daemon.daemon import Daemon
 
@@ -27,10 +29,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 async def run_daemon(args: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT. Exit status 1 if samples could not be delivered before the end."""
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.configure(verbose=args.verbose)
+    faulthandler.enable()  # where every thread was, when the watchdog's SIGABRT comes
     config = load(args.config)
     daemon = Daemon(config)
     daemon.handle_signals()  # before it starts: a signal may come while devices are looked for

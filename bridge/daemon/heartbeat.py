@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+#: How late a task may be: a busy machine is no fault.
+GRACE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
@@ -38,8 +41,8 @@ class Heartbeat:
         self._task: asyncio.Task[object] | None = None
 
     def expect(self, within_s: float, doing: str) -> None:
-        """Called by the task itself: the next call comes within so many seconds, or something is wrong."""
-        self._due = self._clock() + within_s
+        """Called by the task itself: the next call comes within so many seconds (and `GRACE_S`), or it hangs."""
+        self._due = self._clock() + within_s + GRACE_S
         self._doing = doing
         self._task = asyncio.current_task()
 

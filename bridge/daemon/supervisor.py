@@ -47,11 +47,8 @@ COUNTERS_S = 1.0
 SAFE_TIMEOUT_S = 10.0
 #: How long a lost device is left to the run that uses it, before it is connected again (and its source switched off).
 RELEASE_S = 5.0
-#: A task that takes longer hangs, and the watchdog is told (drivers have deadlines of their own, far shorter).
-CONNECT_LIMIT_S = 60.0
-POLL_LIMIT_S = 30.0
-#: How late a task may be that only waited: a busy machine is no fault.
-GRACE_S = 5.0
+#: What takes longer hangs (drivers have far shorter deadlines).
+CONNECT_LIMIT_S, POLL_LIMIT_S = 60.0, 30.0
 
 #: Calls that a remote client makes as runs.
 _TECHNIQUES = frozenset({"open_circuit", "galvanostatic", "potentiostatic", "impedance"})
@@ -135,13 +132,13 @@ class DeviceSupervisor:
             if await self._connect():
                 backoff_s = BACKOFF_S[0]
                 await self._watch()
-                self._heartbeat.expect(RELEASE_S + SAFE_TIMEOUT_S + GRACE_S, "letting go of a lost device")
+                self._heartbeat.expect(RELEASE_S + SAFE_TIMEOUT_S, "letting go of a lost device")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_S):
                         await self._released.wait()
                 await self._let_go()
             self.tried.set()
-            self._heartbeat.expect(backoff_s + GRACE_S, "waiting before connecting again")
+            self._heartbeat.expect(backoff_s, "waiting before connecting again")
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S[1])
 
@@ -238,7 +235,7 @@ class DeviceSupervisor:
                 failures = 0  # it answered, with an error of its own
             except Exception:  # of the driver's own making; the device must go on being watched
                 LOG.exception("asking %s how it is broke", self.name)
-            self._heartbeat.expect(interval_s + GRACE_S, "waiting between two questions")
+            self._heartbeat.expect(interval_s, "waiting between two questions")
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._lost.wait()
