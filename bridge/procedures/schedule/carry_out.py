@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.errors import RunFailed
+from drivers.errors import PicobridgeError
 
 from ..common import DEFAULT_LATENCY_S, check_route, potentiostat_of, select_route, source_off_afterwards
 from ..context import Context
@@ -28,8 +28,8 @@ async def carry_out(
 ) -> dict[str, Any]:
     """The result, with `procedure` as its name.
 
-    Raises `InvalidValue`, `Refused` and `Unsupported` before anything is switched; `RunFailed`, whose
-    `detail["partial"]` is the result so far, and what drivers raise.
+    Raises `InvalidValue`, `Refused` and `Unsupported` before anything is switched; `RunFailed` and what drivers raise,
+    whose `detail["partial"]` is the result so far, the step that was cut in it.
     """
     potentiostat = potentiostat_of(context)
     feedthrough = check_route(context, route)
@@ -48,7 +48,8 @@ async def carry_out(
         async with source_off_afterwards(context, potentiostat):
             await select_route(context, potentiostat, feedthrough, route)
             await engine.run()
-    except RunFailed as error:
-        error.detail.setdefault("partial", result_of(engine, potentiostat, procedure, said))
+    except PicobridgeError as error:
+        if engine.records:
+            error.detail.setdefault("partial", result_of(engine, potentiostat, procedure, said))
         raise
     return result_of(engine, potentiostat, procedure, said)

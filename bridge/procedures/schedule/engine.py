@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from drivers.errors import Refused, RunFailed
+from drivers.errors import PicobridgeError, Refused, RunFailed
 from drivers.interfaces import Potentiostat
 
 from ..common import DEFAULT_LATENCY_S, Reporter
@@ -126,7 +126,13 @@ class Engine:
 
     async def _do(self, step: Step) -> Then:
         if isinstance(step, Measured):
-            return await self._measure(step)
+            try:
+                return await self._measure(step)
+            except PicobridgeError as error:
+                cut = error.detail.pop("cut_step", None)
+                if cut is not None:
+                    self.records.append({**cut, "name": step.name, "number": step.number, "stopped": False})
+                raise
         if isinstance(step, Set):
             apply_set(step, self.registers)
         elif isinstance(step, NextCycle):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bridge.analysis.capacity import ah, find_crossing, overshoot
-from drivers.errors import RunFailed
+from drivers.errors import PicobridgeError, RunFailed
 from drivers.interfaces import Potentiostat
 from drivers.samples import EndReason, Flag, SampleBlock
 from drivers.uninterrupted import to_the_end
@@ -111,6 +111,15 @@ class _Measuring:
         self._unsafe = 0
 
     async def run(self) -> StepResult:
+        """An error tells in `detail["cut_step"]` what the step had done until then."""
+        try:
+            return await self._run()
+        except PicobridgeError as error:
+            cut = self._result("cut by an error", Then("fault"))
+            error.detail.setdefault("cut_step", cut.to_dict())
+            raise
+
+    async def _run(self) -> StepResult:
         while True:
             if self._state.phase == "rest":
                 return await self._rest()

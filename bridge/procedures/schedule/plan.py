@@ -64,9 +64,7 @@ def _what(step: Step, reference_c: float | None) -> str:
     if isinstance(step, Perform):
         return f"procedure {step.procedure}"
     if isinstance(step, Ask):
-        answers = (
-            choice + ("" if then.kind == "next" else f" -> {then.text}") for choice, then in step.choices.items()
-        )
+        answers = (choice + _leads(then) for choice, then in step.choices.items())
         return f"ask {step.text!r}: {', '.join(answers)}"
     if isinstance(step, Set):
         changes = [f"{name} = {value:g}" for name, value in step.values.items()]
