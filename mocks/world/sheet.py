@@ -225,6 +225,11 @@ class SheetTerminals:
     def now_ns(self) -> int:
         return self.world.timeline(self.device).now_ns
 
+    @property
+    def drive_is_on(self) -> bool:
+        """Whether the instrument drives something now."""
+        return isinstance(self.drive, CurrentDrive | VoltageDrive)
+
     def set_drive(self, now_ns: int, drive: Drive) -> None:
         drives = isinstance(drive, CurrentDrive | VoltageDrive)
         if drives and self._driven_since is None:

@@ -277,7 +277,7 @@ class _Mapping:
         stop = self._stop
         return {
             "procedure": "sheet-map",
-            "verdict": "complete" if stop is None else "stopped",
+            "verdict": "completed" if stop is None else "stopped",
             "completed": stop is None,
             "reason": "every cell that was not skipped has a record" if stop is None else stop["text"],
             "stop": stop,

@@ -17,15 +17,19 @@ from drivers.errors import InvalidValue
 from drivers.interfaces import Options, option
 from drivers.techniques import OpenCircuit
 
-_FILE = "a TOML file that the daemon reads, its text, or a table"
+_FILE = "a TOML file (on the command line), its text or a table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetMap(Options):
     """`sheet`, `bins` and `limits` are described in docs/sheet.md."""
 
-    sheet: Mapping[str, Any] | str = option(help=f"where the cells are, heads, sites, skip list, marks: {_FILE}")
-    bins: Mapping[str, Any] | str = option(help=f"rules of the bins, the first that matches decides: {_FILE}")
+    sheet: Mapping[str, Any] | str = option(
+        help=f"where the cells are, heads, sites, skip list, marks: {_FILE}", file=True
+    )
+    bins: Mapping[str, Any] | str = option(
+        help=f"rules of the bins, the first that matches decides: {_FILE}", file=True
+    )
     limits: Mapping[str, Any] | str = option(
         help=f"limits that the rules name, or how to make them from the sheet: {_FILE}"
     )

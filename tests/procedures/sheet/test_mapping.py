@@ -74,7 +74,7 @@ async def test_the_operator_may_go_on_after_a_stop() -> None:
     context.answers = ["go on"]
     result = await context.map(sheet=sheet, **TABLES, stop_streak_after=6, on_stop="ask", stop_site_after=0)
     assert "cells in a row have failed along the web, at row 3" in context.asked[0].text
-    assert result["verdict"] == "complete"
+    assert result["verdict"] == "completed"
     assert [p for p, soft in soft_of(result).items() if soft == 4] == [(3, c) for c in range(8)]
     assert result["patterns"][0]["kind"] in ("streak along the web", "row")
 
@@ -95,7 +95,7 @@ async def test_aborted_in_the_middle_and_resumed() -> None:
     again = MemoryContext(world)
     again.saved = context.state
     result = await again.map(sheet=sheet, **TABLES, pilot_cells=16)
-    assert result["verdict"] == "complete"
+    assert result["verdict"] == "completed"
     assert set(soft_of(result).values()) == {1}
     assert len(result["records"]["row"]) == 64
     assert result["limits"]["provenance"]["source"].startswith("pilot cells of sheet 'S1', run run-1")
@@ -158,7 +158,7 @@ async def test_paused_at_a_landing_with_everything_off_and_up() -> None:
     stage.before_move = ask
     result = await context.map(sheet=sheet, **TABLES)
     assert context.pauses == 1
-    assert result["verdict"] == "complete"
+    assert result["verdict"] == "completed"
     assert len(result["records"]["row"]) == 64
     assert result["time"]["over_bound"] < 0.1
 

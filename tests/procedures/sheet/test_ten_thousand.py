@@ -46,7 +46,7 @@ async def test_ten_thousand_cells() -> None:
         points_per_decade=4,
         retests=3,
     )
-    assert result["verdict"] == "complete", result["reason"]
+    assert result["verdict"] == "completed", result["reason"]
     mapped = result["cells"]
     found = dict(zip(zip(mapped["row"], mapped["column"], strict=True), mapped["soft"], strict=True))
     truth = cells.truth

@@ -1,0 +1,56 @@
+"""A sheet through everything: ptys, drivers, daemon, broker, client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mocks.world.sheet_cells import Defects, SheetCells
+
+from .test_ten_thousand import EXAMPLES, SOFT
+from .wired import cast, wired_lab, wired_sheet
+
+LIMITS = """
+[limits.ocv_v]
+low = "320 mV"
+high = "390 mV"
+[limits.ocv_std_v]
+high = "1 mV"
+[limits.z_1khz_ohm]
+low = 0
+high = "1.7 kohm"
+[constants]
+contact_ohm = "5 kohm"
+short_ohm = "700 ohm"
+leak_drop_v = "1 mV"
+z_grade_a_ohm = "1.3 kohm"
+kk_limit = 0.05
+repeat_limit = 0.05
+"""
+
+
+async def test_a_sheet_over_real_wires(tmp_path: Path) -> None:
+    cells = SheetCells(4, 8, seed=11, defects=Defects(shorts=1, opens=1, leaky=1, outliers=1))
+    sheet = wired_sheet(cells)
+    async with wired_lab(sheet, tmp_path) as lab:
+        run = await lab.start(
+            "sheet-map",
+            {
+                "sheet": sheet.table,
+                "bins": (EXAMPLES / "bins.toml").read_text(),
+                "limits": LIMITS,
+                "ocv": "1 s",
+            },
+            cast(sheet),
+        )
+        result = await run.result()
+    assert result["verdict"] == "completed", result["reason"]
+    mapped = result["cells"]
+    found = dict(zip(zip(mapped["row"], mapped["column"], strict=True), mapped["soft"], strict=True))
+    assert {p: s for p, s in found.items() if s != SOFT[cells.truth[p]]} == {}
+    assert result["crosstalk"]["passed"] is True
+    assert [i["model"] for i in result["instruments"]] == ["EmStat4 HR"] * 2
+    # two heads, two channels, one board: what limits is not waited for
+    assert result["time"]["over_bound"] < 0.1, result["time"]
+    assert set(result["time"]["occupancy"]) == {"left", "right", "p0", "p1", "board"}
+    # the relays never opened under a driven cell, and all is off
+    assert not any(probe.drive_is_on for probe in (sheet.world.terminals(c) for c in sheet.channels))

@@ -1,0 +1,105 @@
+"""The sheet's rig on wires: MethodSCRIPT channels, the relay board and RemCon stages, in a daemon over a broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.client import Lab, connect
+from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
+from bridge.daemon.daemon import Daemon
+from mocks.instruments.methodscript import MethodScriptMock
+from mocks.instruments.modbus_relay import ModbusRelayMock
+from mocks.instruments.zeiss_remcon import ZeissRemconMock
+from mocks.wires import serve
+from mocks.world.sheet import SheetWorld, Wire
+from mocks.world.sheet_cells import SheetCells
+
+#: the sheet lies here in the stages' coordinates, which begin at zero
+ORIGIN_M = 20e-3
+CONTACT_Z_M, TRAVEL_Z_M = 1e-3, 1.5e-3
+
+
+@dataclass(frozen=True)
+class WiredSheet:
+    """Two heads with `probes` probes each; as many channels, which one relay board gives to the one head or the other.
+
+    `table` is the sheet's description.
+    """
+
+    world: SheetWorld
+    table: dict[str, Any]
+    channels: tuple[str, ...]
+    routes: Mapping[str, Sequence[int]]
+
+
+HEADS = ("left", "right")
+
+
+def wired_sheet(cells: SheetCells, probes: int = 2, **world: Any) -> WiredSheet:
+    from mocks.world.sheet import Placement
+
+    channels = tuple(f"p{number}" for number in range(probes))
+    routes = {name: [probes * h + n for n in range(probes)] for h, name in enumerate(HEADS)}
+    wires = {channel: [Wire(head, 0, n, coil=routes[head][n]) for head in HEADS] for n, channel in enumerate(channels)}
+    built = SheetWorld(
+        cells,
+        wires,
+        dict.fromkeys(HEADS, "stage"),
+        placement=Placement(x_m=ORIGIN_M, y_m=ORIGIN_M),
+        contact_z_m=CONTACT_Z_M,
+        **world,
+    )
+    sites = {head: [{"channel": c, "route": head, "column": n} for n, c in enumerate(channels)] for head in HEADS}
+    table = {
+        "lot": "L1",
+        "sheet": "S1",
+        "grid": {"rows": cells.rows, "columns": cells.columns, "pitch": [cells.pitch_m] * 2},
+        "mark": [
+            {"design": [x, y], "seen": [x + ORIGIN_M, y + ORIGIN_M]} for x, y in ((0.0, 0.0), (0.03, 0.0), (0.0, 0.03))
+        ],
+        "head": [
+            {"device": head, "site": sites[head], "contact_z": CONTACT_Z_M, "travel_z": TRAVEL_Z_M} for head in HEADS
+        ],
+    }
+    return WiredSheet(built, table, channels, routes)
+
+
+@asynccontextmanager
+async def wired_lab(sheet: WiredSheet, state: Path, broker: BrokerConfig | None = None) -> AsyncIterator[Lab]:
+    """A script's connection to a daemon that has the rig."""
+    world = sheet.world
+    coils = max(coil for coils in sheet.routes.values() for coil in coils) + 1
+    places: list[tuple[str, str, Any, dict[str, Any]]] = [
+        *((name, "methodscript", MethodScriptMock(world, name), {}) for name in sheet.channels),
+        *(
+            (head, "zeiss-remcon", ZeissRemconMock(world.head(head), head, speed_mm_per_s=20.0), {"poll_s": 0.25})
+            for head in HEADS
+        ),
+        (
+            "board",
+            "modbus-relay",
+            ModbusRelayMock(world, "board", coils=coils),
+            {"coils": coils, "routes": sheet.routes},
+        ),
+    ]
+    async with AsyncExitStack() as stack:
+        devices = {}
+        for name, driver, mock, options in places:
+            served = await stack.enter_async_context(serve(mock, wire="pty"))
+            devices[name] = DeviceConfig(name=name, driver=driver, address=served.address, options=options)
+        config = Config(bridge="lab", state_dir=state, broker=broker or BrokerConfig(port=0), devices=devices)
+
+        def clock_for(name: str) -> Any:
+            return world.clock_world(name).host_clock(name)
+
+        daemon = await stack.enter_async_context(Daemon(config, clock_for=clock_for))
+        yield await stack.enter_async_context(connect(str(daemon.broker), name="test"))
+
+
+def cast(sheet: WiredSheet) -> dict[str, Any]:
+    """Who plays what."""
+    return {"potentiostat": list(sheet.channels), "stage": list(HEADS), "feedthrough": "board"}
