@@ -1,0 +1,97 @@
+"""Schedules the whole way: from a client over a broker and the daemon to instruments on their wires, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client.conftest import BenchMaker, bench
+from tests.near import near
+
+__all__ = ["bench"]
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "schedules"
+ON_KEITHLEY = {"potentiostat": "pstat", "feedthrough": "relays"}
+ON_EMSTAT = {"potentiostat": "emstat", "feedthrough": "relays"}
+
+
+async def run(b: Any, procedure: str, parameters: dict[str, Any], devices: dict[str, str]) -> dict[str, Any]:
+    b.rig.world.tip.touch()
+    started = await b.lab.start(procedure, {"route": "cell", **parameters}, devices)
+    result: dict[str, Any] = await started.result()
+    assert result["sign"] == "positive current charges"
+    return result
+
+
+async def test_fig8a_by_its_example_file_on_a_6430(bench: BenchMaker) -> None:
+    """50 uA/cm2 on 10 um2 are 5 pA: 12.5 uAh/cm2 after 900 s. Fewer samples than the example asks, to be quick."""
+    text = (EXAMPLES / "nanobattery_fig8a.toml").read_text()
+    text = text.replace('interval = "1 s"', 'interval = "5 s"').replace('interval = "10 s"', 'interval = "30 s"')
+    async with bench("pstat", "relays", cell="fig8a", noise=False, preset_events=False) as b:
+        result = await run(b, "schedule", {"schedule": text}, ON_KEITHLEY)
+    assert (result["completed"], result["end"]) == (True, "the end of the schedule")
+    look, charge, relax, discharge = result["steps"]
+    assert look["samples"] == near(12, abs=1)
+    assert charge["end"] == "capacity >= 12.5 uAh/cm2"
+    assert charge["duration_interpolated_s"] == near(900, rel=5e-3)
+    assert charge["capacity_interpolated_ah"] == near(1.25e-12, rel=5e-3)
+    assert charge["voltage_end_v"] == near(3.643, abs=0.02)
+    assert relax["end"] in ("dv_dt < 20 mV/h", "time >= 2 h")
+    assert discharge["end"] == "voltage <= 2.0 V"
+    assert result["instrument"]["model"] == "6430"
+
+
+async def test_cc_cv_and_discharge_on_an_emstat(bench: BenchMaker) -> None:
+    """A sheet's cell of 0.1 cm2: the constant current leaves off j R below 4.1 V, the constant voltage fills that."""
+    schedule = """
+name = "sheet cell"
+[cell]
+area = "0.1 cm2"
+capacity = "69 uAh"
+[record]
+interval = "20 s"
+[[step]]
+name = "charge"
+do = "cc-cv"
+current = "1C"
+voltage = "4.1 V"
+until = [{ current = "C/20" }, { time = "3 h", then = "fault" }]
+[[step]]
+name = "discharge"
+do = "discharge"
+current = "1C"
+until = [{ voltage = "3.5 V" }, { time = "2 h", then = "fault" }]
+[[step]]
+do = "loop"
+to = "charge"
+times = 2
+"""
+    async with bench("emstat", "relays", cell="sheet", area_m2=1e-5, noise=False) as b:
+        result = await run(b, "schedule", {"schedule": schedule}, ON_EMSTAT)
+    assert result["completed"] is True
+    charge, discharge = result["steps"][:2]
+    assert charge["handovers"][0]["voltage_before_v"] == near(4.1, abs=0.01)
+    assert charge["handovers"][0]["gap_s"] >= 0
+    assert charge["end"] == "current <= C/20"
+    assert charge["current_end_a"] <= 69e-6 / 20
+    assert discharge["end"] == "voltage <= 3.5 V"
+    assert result["cycles"][1]["coulombic_efficiency"] == near(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("devices", [ON_KEITHLEY, ON_EMSTAT], ids=["keithley", "emstat"])
+async def test_cyclic_voltammetry_on_both_wires(bench: BenchMaker, devices: dict[str, str]) -> None:
+    parameters = {
+        "vertex1": "4.0 V",
+        "vertex2": "3.7 V",
+        "begin": "3.8 V",
+        "rate": "5 mV/s",
+        "current_limit": "1 mA",
+    }
+    async with bench(*devices.values(), cell="sheet", area_m2=1e-5, noise=False) as b:
+        result = await run(b, "cyclic-voltammetry", parameters, devices)
+    assert [(leg["from_v"], leg["to_v"]) for leg in result["sweeps"]] == [(3.8, 4.0), (4.0, 3.7), (3.7, 3.8)]
+    assert result["duration_s"] == near(0.6 / 5e-3, rel=0.05)
+    assert result["sweeps"][0]["charge_ah"] > result["sweeps"][0]["discharge_ah"]
+    assert result["sweeps"][1]["discharge_ah"] > 0
