@@ -134,7 +134,8 @@ class PermissionDenied(LinkError):
     """The operating system does not let us open the port."""
 
     default_hint = (
-        "Install the udev rules from udev/, or add the user to the groups dialout and plugdev and log in again."
+        "`sudo picobridge install-host` lets the group picobridge open USB instruments; add the user to it, and to dialout "
+        "for serial ports, and log in again."
     )
 
 

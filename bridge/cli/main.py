@@ -20,6 +20,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
     "service": ("run", "check"),
     "make_safe": ("make-safe",),
+    "host": ("install-host", "udev-rules"),
     "inventory": ("drivers", "discover"),
     "mock": ("mock",),
     "direct": ("probe", "do"),
@@ -29,6 +30,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "run_commands": ("procedures", "start", "answer", "pause", "continue", "abort", "resume"),
     "recording": ("record",),
     "records": ("runs", "show", "report", "export", "verify"),
+    "sheet_files": ("sheet-files",),
 }
 
 

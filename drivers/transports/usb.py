@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
@@ -21,7 +22,9 @@ _GONE = {errno.ENODEV, errno.EIO, errno.ENXIO, errno.ESHUTDOWN, errno.ENOENT, er
 
 
 class UsbTransport(ThreadedTransport):
-    """`usb:104d:4000`, with the serial number `usb:104d:4000:SERIAL`, or `?bus=1&address=7` where two are equal.
+    """`usb:104d:4000`, with the serial number `usb:104d:4000:SERIAL`, or where two are equal with
+    `?node=/dev/picobridge/tdstat-at-...`, a link to its node that udev keeps (udev/70-picobridge.rules), or with
+    `?bus=1&address=7`, which lasts until it is unplugged.
 
     `interface` and the endpoints `out` and `in` (`?out=0x01&in=0x81`) default to the first interface that has a pair,
     bulk before interrupt. `backend` is libusb1 (default), libusb0, openusb, or `module:function`, called with the text
@@ -35,13 +38,14 @@ class UsbTransport(ThreadedTransport):
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        address.allow("bus", "address", "interface", "out", "in", "backend")
+        address.allow("node", "bus", "address", "interface", "out", "in", "backend")
         self._vendor, self._product, self._serial = _identity(address)
         self._numbers = {
             name: address.integer(name, -1)
             for name in ("bus", "address", "interface", "out", "in")
             if name in address.parameters
         }
+        self._node = address.parameters.get("node", "")
         self._out: Any = None
         self._in: Any = None
         self._read_bytes = _MIN_READ_BYTES
@@ -102,6 +106,8 @@ class UsbTransport(ThreadedTransport):
                 _dispose(device)
 
     def _choose(self, found: list[Any]) -> Any:
+        if self._node:
+            self._numbers |= _numbers_of(self._node, self.address)
         try:
             matching = [device for device in found if self._matches(device)]
         except usb.core.USBError as error:
@@ -113,7 +119,7 @@ class UsbTransport(ThreadedTransport):
         if len(matching) > 1:
             raise InvalidValue(
                 f"{self.address}: {len(matching)} equal devices are plugged in: {_listed(matching)}",
-                hint="Add the serial number (usb:vid:pid:SERIAL) or ?bus= and &address= to the address.",
+                hint="Add the serial number (usb:vid:pid:SERIAL), ?node=/dev/picobridge/... or ?bus= and &address= to the address.",
             )
         return matching[0]
 
@@ -181,6 +187,20 @@ def _identity(address: Address) -> tuple[int, int, str | None]:
     if not all(0 <= number <= 0xFFFF for number in numbers):
         raise InvalidValue(f"address {address} must be usb:vendor:product in hexadecimal, for example usb:104d:4000")
     return (*numbers, serial if colon else None)
+
+
+def _numbers_of(node: str, address: Address) -> dict[str, int]:
+    """Bus and address of /dev/bus/usb/001/007, to which the link points now; each replug gives another address."""
+    path = os.path.realpath(node)
+    if not os.path.exists(path):
+        raise DeviceLost(f"{address}: {node} is not there, so nothing is plugged in where it was")
+    try:
+        bus, number = (int(part) for part in path.split("/")[-2:])
+    except ValueError:
+        raise InvalidValue(
+            f"{address}: node is {node!r}, which is {path}; accepted: a link into /dev/bus/usb"
+        ) from None
+    return {"bus": bus, "address": number}
 
 
 def _backend(address: Address) -> Any:

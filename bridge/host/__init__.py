@@ -1,0 +1,1 @@
+"""What picobridge puts on a lab PC: udev rules, the systemd unit, its user; planned, shown, done, undone."""
