@@ -46,6 +46,7 @@ _MODULES: Mapping[str, str] = {
     "health-watch": "health_page",
     "short-test": "short_test_page",
     "nanobattery-protocol": "protocol_page",
+    "sheet-map": "sheet_page",
 }
 _PLAIN = "plain_page"
 
