@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 from collections import deque
@@ -27,13 +28,11 @@ from drivers.interfaces import (
     PotentiostatCapabilities,
 )
 from drivers.plain import dumps
-from drivers.potentiostats.keithley24xx.plan import staircase
 from drivers.potentiostats.polling import Reading, poll
 from drivers.samples import Flag, SampleBlock
 from drivers.techniques import (
     CyclicVoltammetry,
     Galvanostatic,
-    Impedance,
     OpenCircuit,
     Potentiostatic,
     Technique,
@@ -121,7 +120,7 @@ class BenchPotentiostat(Potentiostat):
         return self._capabilities
 
     async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
-        assert not isinstance(technique, Impedance)
+        assert isinstance(technique, OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry)
         levels = list(_levels(technique))
         interval_s = _interval_s(technique)
         self._stop.clear()
@@ -191,8 +190,11 @@ def _levels(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVolt
     """What the instrument drives: one level, or one after the other at each interval."""
     if isinstance(technique, CyclicVoltammetry):
         limit = technique.current_limit_a or math.inf
-        for volts in staircase(technique):
-            yield VoltageDrive(volts, limit)
+        legs = [technique.begin_v, *[technique.vertex1_v, technique.vertex2_v, technique.begin_v] * technique.cycles]
+        for left, right in itertools.pairwise(legs):
+            steps = round(abs(right - left) / technique.step_v + 0.4999)
+            for step in range(1, steps + 1):
+                yield VoltageDrive(left + (right - left) * step / steps, limit)
     elif isinstance(technique, Potentiostatic):
         yield VoltageDrive(technique.voltage_v, technique.current_limit_a or math.inf)
     elif isinstance(technique, Galvanostatic) and technique.current_a:
