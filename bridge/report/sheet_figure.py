@@ -12,6 +12,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from .style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, new_figure, scale
 
@@ -54,8 +55,7 @@ def value_figure(result: Mapping[str, Any], quantity: str) -> Figure:
         colours[~np.isfinite(values)] = to_rgba(_UNTESTED)
         _cells(axes, result, colours)
         mappable = _scale(norm)
-        bar = figure.colorbar(mappable, ax=axes, shrink=0.9, extend="both", pad=0.02)
-        bar.set_label(f"{label} / {prefix}{unit}")
+        figure.colorbar(mappable, ax=axes, shrink=0.9, extend="both", pad=0.02)
         axes.set_title(f"{_name(result)}: {label}")
         _histogram(figure.add_subplot(grid[1]), finite * factor, bounds, factor, f"{label} / {prefix}{unit}")
         span = "the limits" if spans_limits else "2nd to 98th percentile"
@@ -182,10 +182,10 @@ def _histogram(axes: Axes, values: np.ndarray[Any, Any], bounds: list[Any], fact
     axes.set_ylabel(label)
     if not len(values):
         return
-    low, high = np.percentile(values, [0.5, 99.5])
     ends = [bound * factor for bound in bounds if isinstance(bound, int | float)]
-    low, high = min([low, *ends]), max([high, *ends])
-    margin = 0.1 * (high - low) or 1.0
+    low, high = (min(ends), max(ends)) if len(ends) == 2 else np.percentile(values, [1, 99])
+    # a short or an open is so far out that the good ones would be one bar
+    margin = 0.75 * (high - low) or 1.0
     inside = np.clip(values, low - margin, high + margin)
     axes.hist(inside, bins=40, range=(low - margin, high + margin), orientation="horizontal", color=BLUE)
     axes.set_xscale("symlog", linthresh=10)
@@ -199,6 +199,7 @@ def _histogram(axes: Axes, values: np.ndarray[Any, Any], bounds: list[Any], fact
 
 def _yields(axes: Axes, groups: list[Mapping[str, Any]], name: str) -> None:
     told = [group for group in groups if group["yield"] is not None]
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"Yield by {name}")
     axes.set_xlabel(name)
     axes.set_ylabel("%")
