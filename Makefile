@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check bench hil clean mosquitto node
+.PHONY: demo test check bench hil clean mosquitto node umockdev
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node
+test: $(READY_DEV) mosquitto node umockdev
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -41,6 +41,9 @@ mosquitto:
 
 node:
 	@./tools/have-node
+
+umockdev:
+	@./tools/have-umockdev
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -134,8 +134,8 @@ class PermissionDenied(LinkError):
     """The operating system does not let us open the port."""
 
     default_hint = (
-        "`sudo picobridge install-host` lets the group picobridge open USB instruments; add the user to it, and to dialout "
-        "for serial ports, and log in again."
+        "Install the udev rules with `sudo picobridge install-host`, add the user to the groups picobridge and "
+        "dialout, and log in again."
     )
 
 

@@ -58,6 +58,10 @@ def _missing() -> dict[str, str]:
         missing["mosquitto"] = "install mosquitto and mosquitto-clients"
     if not (shutil.which("node") and (Path(__file__).parent / "node" / "node_modules" / "mqtt").is_dir()):
         missing["node"] = "install Node.js and npm, then tools/have-node"
+    if not all(shutil.which(program, path=search) for program in ("systemd-analyze", "systemd-sysusers")):
+        missing["systemd"] = "install systemd"
+    if not all(shutil.which(program, path=search) for program in ("umockdev-run", "udevadm", "unshare")):
+        missing["umockdev"] = "install umockdev, gir1.2-umockdev-1.0, python3-gi and udev"
     return missing
 
 

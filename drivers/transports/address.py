@@ -5,7 +5,7 @@
 | `serial:/dev/ttyUSB0?baud=9600` | serial port; also `parity`, `stopbits`, `bytesize`, `xonxoff`, `rtscts` |
 | `tcp:192.168.0.7:23` | raw TCP socket |
 | `visa:TCPIP::192.168.0.5::5025::SOCKET` | VISA resource; also `?library=@py` or a path, `baud` for ASRL |
-| `usb:104d:4000` | USB device by vendor and product; also `usb:104d:4000:SERIAL`, `?node=`, `?bus=`, `?address=`, `?backend=` |
+| `usb:104d:4000` | USB device by ids; also `usb:104d:4000:SERIAL`, `?node=`, `?bus=`, `?address=`, `?backend=` |
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ class UsbTransport(ThreadedTransport):
         if len(matching) > 1:
             raise InvalidValue(
                 f"{self.address}: {len(matching)} equal devices are plugged in: {_listed(matching)}",
-                hint="Add the serial number (usb:vid:pid:SERIAL), ?node=/dev/picobridge/... or ?bus= and &address= to the address.",
+                hint="Add the serial number (usb:vid:pid:SERIAL), ?node=/dev/picobridge/... (see docs/host.md) or "
+                "?bus= and &address= to the address.",
             )
         return matching[0]
 
