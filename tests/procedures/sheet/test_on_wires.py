@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bridge.client import connect
+from bridge.daemon.config import BrokerConfig, Config
+from bridge.daemon.daemon import Daemon
+from bridge.demo.sheet_rig import cast, clock_for, served_sheet, wired_sheet
 from mocks.world.sheet_cells import Defects, SheetCells
 
 from .test_ten_thousand import EXAMPLES, SOFT
-from .wired import cast, wired_lab, wired_sheet
 
 LIMITS = """
 [limits.ocv_v]
@@ -31,7 +34,14 @@ repeat_limit = 0.05
 async def test_a_sheet_over_real_wires(tmp_path: Path) -> None:
     cells = SheetCells(4, 8, seed=11, defects=Defects(shorts=1, opens=1, leaky=1, outliers=1))
     sheet = wired_sheet(cells)
-    async with wired_lab(sheet, tmp_path) as lab:
+    async with (
+        served_sheet(sheet) as devices,
+        Daemon(
+            Config(bridge="lab", state_dir=tmp_path, broker=BrokerConfig(port=0), devices=devices),
+            clock_for=clock_for(sheet),
+        ) as daemon,
+        connect(str(daemon.broker), name="test") as lab,
+    ):
         run = await lab.start(
             "sheet-map",
             {

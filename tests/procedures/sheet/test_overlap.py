@@ -10,6 +10,7 @@ import pytest
 from drivers.errors import InvalidValue, Unsupported
 from mocks.world.sheet import SheetWorld, Wire
 from mocks.world.sheet_cells import SheetCells
+from tests.near import near
 
 from .memory import MemoryContext, comb, sheet_table
 
@@ -55,7 +56,7 @@ async def test_one_head_takes_what_the_plan_says() -> None:
     sheet = sheet_table(cells, [{"device": "prober", "site": sites}])
     result = await context.map(sheet=sheet, **TABLES, pilot_cells=20, settle=0, frequency_needed="1 kHz")
     sweep = sum(0.05 + 3 / 10 ** (5 - i / 6) for i in range(13))
-    assert result["time"]["elapsed_s"] == pytest.approx(20 * (1.0 + 2.0 + sweep), rel=1e-4, abs=0)
+    assert result["time"]["elapsed_s"] == near(20 * (1.0 + 2.0 + sweep), rel=1e-4)
     assert result["time"]["over_bound"] < 1e-6
 
 
@@ -70,7 +71,7 @@ async def test_channels_that_hear_each_other_are_staggered() -> None:
     world, context, sheet = grounded(floating=False)
     result = await context.map(sheet=sheet, **TABLES)
     assert result["crosstalk"]["passed"] is False
-    assert result["crosstalk"]["worst_v"] == pytest.approx(2e-3 / 2**0.5, rel=0.2, abs=0)
+    assert result["crosstalk"]["worst_v"] == near(2e-3 / 2**0.5, rel=0.2)
     assert result["staggered"] is True
     assert any("hear each other" in note for note in context.notes)
     assert world.clashes == 0

@@ -1,21 +1,20 @@
-"""The sheet's rig on wires: MethodSCRIPT channels, the relay board and RemCon stages, in a daemon over a broker."""
+"""A simulated sheet with its rig on wires: MethodSCRIPT channels, a relay board and two RemCon stages."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bridge.client import Lab, connect
-from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
-from bridge.daemon.daemon import Daemon
+from bridge.daemon.config import DeviceConfig
+from drivers.clock import Clock
+from mocks.instrument import Instrument
 from mocks.instruments.methodscript import MethodScriptMock
 from mocks.instruments.modbus_relay import ModbusRelayMock
 from mocks.instruments.zeiss_remcon import ZeissRemconMock
 from mocks.wires import serve
-from mocks.world.sheet import SheetWorld, Wire
+from mocks.world.sheet import Placement, SheetWorld, Wire
 from mocks.world.sheet_cells import SheetCells
 
 #: the sheet lies here in the stages' coordinates, which begin at zero
@@ -40,8 +39,6 @@ HEADS = ("left", "right")
 
 
 def wired_sheet(cells: SheetCells, probes: int = 2, **world: Any) -> WiredSheet:
-    from mocks.world.sheet import Placement
-
     channels = tuple(f"p{number}" for number in range(probes))
     routes = {name: [probes * h + n for n in range(probes)] for h, name in enumerate(HEADS)}
     wires = {channel: [Wire(head, 0, n, coil=routes[head][n]) for head in HEADS] for n, channel in enumerate(channels)}
@@ -69,11 +66,11 @@ def wired_sheet(cells: SheetCells, probes: int = 2, **world: Any) -> WiredSheet:
 
 
 @asynccontextmanager
-async def wired_lab(sheet: WiredSheet, state: Path, broker: BrokerConfig | None = None) -> AsyncIterator[Lab]:
-    """A script's connection to a daemon that has the rig."""
+async def served_sheet(sheet: WiredSheet) -> AsyncIterator[Mapping[str, DeviceConfig]]:
+    """Serve the instruments until left; gives the devices of a configuration."""
     world = sheet.world
     coils = max(coil for coils in sheet.routes.values() for coil in coils) + 1
-    places: list[tuple[str, str, Any, dict[str, Any]]] = [
+    places: list[tuple[str, str, Instrument, dict[str, Any]]] = [
         *((name, "methodscript", MethodScriptMock(world, name), {}) for name in sheet.channels),
         *(
             (head, "zeiss-remcon", ZeissRemconMock(world.head(head), head, speed_mm_per_s=20.0), {"poll_s": 0.25})
@@ -91,13 +88,12 @@ async def wired_lab(sheet: WiredSheet, state: Path, broker: BrokerConfig | None 
         for name, driver, mock, options in places:
             served = await stack.enter_async_context(serve(mock, wire="pty"))
             devices[name] = DeviceConfig(name=name, driver=driver, address=served.address, options=options)
-        config = Config(bridge="lab", state_dir=state, broker=broker or BrokerConfig(port=0), devices=devices)
+        yield devices
 
-        def clock_for(name: str) -> Any:
-            return world.clock_world(name).host_clock(name)
 
-        daemon = await stack.enter_async_context(Daemon(config, clock_for=clock_for))
-        yield await stack.enter_async_context(connect(str(daemon.broker), name="test"))
+def clock_for(sheet: WiredSheet) -> Callable[[str], Clock]:
+    """For the daemon: each device's own clock."""
+    return lambda name: sheet.world.clock_world(name).host_clock(name)
 
 
 def cast(sheet: WiredSheet) -> dict[str, Any]:
