@@ -34,7 +34,7 @@ def titration_figure(result: Mapping[str, Any]) -> Figure:
         left.set_ylabel("voltage / V")
         left.legend()
         right.errorbar(charge * factor, resistance * ohms, yerr=doubt * ohms, color=BLUE, marker="o", ms=4, lw=1.2)
-        right.set_title(f"Resistance {result['delay_s']:g} s after the edge (bars: standard uncertainty)")
+        right.set_title(f"Resistance at {result['delay_s']:g} s (bars: standard uncertainty)")
         right.set_ylabel(f"resistance / {ohm_prefix}Ω")
         for axes in (left, right):
             axes.set_xlabel(f"charge / {prefix}Ah")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mocks.world import OpenDrive
 from tests.client.conftest import BenchMaker, bench
 from tests.near import near
 
@@ -41,6 +42,40 @@ async def test_fig8a_by_its_example_file_on_a_6430(bench: BenchMaker) -> None:
     assert relax["end"] in ("dv_dt < 20 mV/h", "time >= 2 h")
     assert discharge["end"] == "voltage <= 2.0 V"
     assert result["instrument"]["model"] == "6430"
+
+
+async def test_a_charge_paused_then_aborted_and_resumed_passes_its_charge_once(bench: BenchMaker) -> None:
+    text = (EXAMPLES / "nanobattery_fig8a.toml").read_text().replace('interval = "1 s"', 'interval = "4 s"')
+    text = text[: text.index('[[step]]\nname = "relax"')].replace("goto discharge", "stop")
+    async with bench("pstat", "relays", cell="fig8a", noise=False, preset_events=False) as b:
+        b.rig.world.tip.touch()
+        started = await b.lab.start("schedule", {"schedule": text, "route": "cell"}, ON_KEITHLEY)
+        async for state in started.states():
+            if state["step"] == "charge" and state["values"].get("capacity_ah", 0.0) > 0.1e-12:
+                break
+        await started.pause()
+        async for state in started.states():
+            if state["pause"] == "paused":
+                break
+        assert not drives(b)
+        await started.go_on()
+        async for state in started.states():
+            if state["pause"] != "paused" and state["values"].get("capacity_ah", 0.0) > 0.5e-12:
+                break
+        await started.abort()
+        assert not drives(b)
+        result = await (await b.lab.resume(started.id)).result()
+    charge = result["steps"][-1]
+    assert charge["end"] == "capacity >= 12.5 uAh/cm2"
+    assert charge["pauses"] == 1
+    assert charge["capacity_interpolated_ah"] == near(1.25e-12, rel=5e-3)
+    assert charge["voltage_end_v"] == near(3.643, abs=0.02)
+
+
+def drives(b: Any) -> bool:
+    """Whether the 6430 has its output on, by what it does to the circuit."""
+    drive = b.rig.world.terminals("pstat").drive
+    return not isinstance(drive, OpenDrive) or drive.connected
 
 
 async def test_cc_cv_and_discharge_on_an_emstat(bench: BenchMaker) -> None:

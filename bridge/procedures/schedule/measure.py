@@ -179,8 +179,13 @@ class _Measuring:
                         await self._keep(live.folded, False)
                     if hit is not None:
                         break
-        finally:
+        except BaseException:
+            # the generator has been left: the cell is off, and a resume can go on from here
             self._state = live.folded()
+            if self._keep is not None:
+                await to_the_end(self._keep(lambda: self._state, True))
+            raise
+        self._state = live.folded()
         await to_the_end(self._potentiostat.cell_off())
         return end, hit
 
