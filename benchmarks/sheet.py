@@ -16,7 +16,7 @@ from typing import Any
 from bridge.client import connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from bridge.demo.sheet_rig import cast, clock_for, served_sheet, wired_sheet
+from bridge.demo.sheet_rig import ORIGIN_M, cast, clock_for, served_sheet, wired_sheet
 from bridge.transfer.mqtt import BrokerAddress
 from mocks.world.sheet_cells import Defects, SheetCells
 
@@ -37,6 +37,8 @@ _SOFT = {
     "pitch": 4,
 }
 _DEFECTS = Defects(50, 30, 25, 25, 25, 40, streaks=((37, 20, 18),), pitches=((71, 3, 12),))
+#: a hundred cells within the stage's travel of 152 mm
+_PITCH_M = 1.4e-3
 _QUICK = Defects(4, 2, 2, 2, 2, 4)
 
 
@@ -54,10 +56,10 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 async def _map(url: str, folder: Path, quick: bool) -> dict[str, Any]:
-    cells = SheetCells(20, 32, seed=3, defects=_QUICK) if quick else SheetCells(100, 100, seed=3, defects=_DEFECTS)
+    cells = SheetCells(20, 32, _PITCH_M, 3, _QUICK) if quick else SheetCells(100, 100, _PITCH_M, 3, _DEFECTS)
     sheet = wired_sheet(cells, probes=8, miss=0.004, seed=1)
     table = sheet.table | {"mark": []}
-    table["grid"] = table["grid"] | {"origin": ["20 mm", "20 mm"]}
+    table["grid"] = table["grid"] | {"origin": [ORIGIN_M, ORIGIN_M]}
     parameters = {
         "sheet": table,
         "bins": (_EXAMPLES / "bins.toml").read_text(encoding="utf-8"),

@@ -18,7 +18,7 @@ from mocks.world.sheet import Placement, SheetWorld, Wire
 from mocks.world.sheet_cells import SheetCells
 
 #: the sheet lies here in the stages' coordinates, which begin at zero
-ORIGIN_M = 20e-3
+ORIGIN_M = 5e-3
 CONTACT_Z_M, TRAVEL_Z_M = 1e-3, 1.5e-3
 
 

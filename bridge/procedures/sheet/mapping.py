@@ -45,7 +45,7 @@ async def run(context: Context, parameters: SheetMap) -> dict[str, Any]:
     wanted = [cell.place for cell in layout.cells if cell.place not in layout.skipped]
     keeping = Keeping(context, judge, book, parameters, len(wanted), layout.sheet)
     alignment = await _aligned(context, layout, rig.carriers[0], keeping)
-    landings = await asyncio.to_thread(plan, layout, wanted, alignment)
+    landings = await asyncio.to_thread(plan, layout, wanted, alignment, rig.reaches)
     for carrier in rig.carriers:
         carrier.mover.check(landing.target_m for landing in landings[carrier.head.name])
     pipeline = Pipeline(context, rig, Meter(parameters, judge), fitter, keeping, parameters)
@@ -163,7 +163,7 @@ class _Mapping:
                 break
             self._keeping.step = f"retest {number + 1}"
             avoid = {place: self._keeping.book.sites_of(place) for place in again}
-            await self._phase(plan(self._layout, again, self._alignment, avoid), retest=True)
+            await self._phase(plan(self._layout, again, self._alignment, self._rig.reaches, avoid), retest=True)
 
     async def _phase(self, landings: Landings, *, retest: bool = False) -> None:
         """All of it, over pauses, until it is done or stopped."""

@@ -42,6 +42,17 @@ class Mover:
                     hint="Nothing was moved. Check origin, pitch and marks, or the limits in the configuration.",
                 )
 
+    def reaches(self, target_m: Point) -> bool:
+        """Whether the device's limits allow it."""
+        if self._device is None:
+            return True
+        limits = self._device.capabilities.limits  # type: ignore[attr-defined]  # both interfaces have them
+        return all(
+            low <= value <= high
+            for axis, value in zip(("x_m", "y_m"), target_m, strict=True)
+            for low, high in [limits.get(axis, (float("-inf"), float("inf")))]
+        )
+
     async def land(self, target_m: Point) -> None:
         """A new landing, also where the head is already."""
         if self._device is None:

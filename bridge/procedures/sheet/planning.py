@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -25,16 +25,19 @@ def plan(
     layout: Layout,
     wanted: Iterable[Place],
     alignment: Alignment,
+    reaches: Callable[[str, Point], bool] = lambda head, target: True,
     avoid: Mapping[Place, frozenset[int]] | None = None,
 ) -> dict[str, list[Landing]]:
     """Landings by head that measure the `wanted` cells once each.
 
-    Rows are shared out among the heads in bands, so that the heads keep apart. `avoid` names sites (by number) that a
+    Rows are shared out among the heads in bands, so that the heads keep apart. `reaches` says whether a head can go to
+    a target: another probe may take a cell that one at the edge cannot; one that none can take is planned all the same,
+    for `Mover.check` to refuse. `avoid` names sites (by number) that a
     cell should not meet again: another probe tells a bad cell from a bad probe. Where a head has no other, it does.
     """
     bands = _bands(sorted(set(wanted)), len(layout.heads))
     return {
-        head.name: _cover(layout, head, band, alignment, avoid or {})
+        head.name: _cover(layout, head, band, alignment, reaches, avoid or {})
         for head, band in zip(layout.heads, bands, strict=True)
     }
 
@@ -52,36 +55,50 @@ def _bands(places: Sequence[Place], count: int) -> list[list[Place]]:
 
 
 def _cover(
-    layout: Layout, head: Head, places: Sequence[Place], alignment: Alignment, avoid: Mapping[Place, frozenset[int]]
+    layout: Layout,
+    head: Head,
+    places: Sequence[Place],
+    alignment: Alignment,
+    reaches: Callable[[str, Point], bool],
+    avoid: Mapping[Place, frozenset[int]],
 ) -> list[Landing]:
     """Greedy: the first cell that is left is put under the site that takes most others with it."""
-    numbers = frozenset(site.number for site in head.sites)
     left = dict.fromkeys(places)
     found: list[tuple[Place, list[tuple[Site, Place]]]] = []
 
-    def fitting(anchor: Place) -> list[tuple[Site, Place]]:
-        pairs = []
+    def under(anchor: Place) -> list[tuple[Site, Place]]:
+        pairs = ((site, (anchor[0] + site.row, anchor[1] + site.column)) for site in head.sites)
+        return [(site, place) for site, place in pairs if place in left]
+
+    def choices(first: Place, all_sites: bool) -> Iterator[tuple[Place, list[tuple[Site, Place]]]]:
+        """Anchors that bring the first cell under a site, the wanted cells under the others with it."""
         for site in head.sites:
-            place = anchor[0] + site.row, anchor[1] + site.column
-            if place in left and (site.number not in avoid.get(place, ()) or numbers <= avoid[place]):
-                pairs.append((site, place))
-        return pairs
+            if site.number in avoid.get(first, ()) and not all_sites:
+                continue
+            anchor = first[0] - site.row, first[1] - site.column
+            if reaches(head.name, _target(layout, site, first, alignment)):
+                pairs = under(anchor)
+                yield anchor, [p for p in pairs if p[1] == first or p[0].number not in avoid.get(p[1], ())]
 
     while left:
         first = next(iter(left))
         best: tuple[Place, list[tuple[Site, Place]]] | None = None
-        for site in head.sites:
-            anchor = first[0] - site.row, first[1] - site.column
-            pairs = fitting(anchor)
-            if any(place == first for _, place in pairs) and (best is None or len(pairs) > len(best[1])):
-                best = anchor, pairs
-            if best is not None and len(best[1]) == len(head.sites):
+        # another site if there is one that can go there; else any that can; else the first, to be refused
+        for all_sites in (False, True):
+            for anchor, pairs in choices(first, all_sites):
+                if best is None or len(pairs) > len(best[1]):
+                    best = anchor, pairs
+                if len(pairs) == len(head.sites):
+                    break
+            if best is not None:
                 break
-        assert best is not None  # some site takes it: all of them if it is to avoid them all
+        if best is None:
+            site = head.sites[0]
+            best = (first[0] - site.row, first[1] - site.column), [(site, first)]
         for _, place in best[1]:
             del left[place]
         found.append(best)
-    return [_landing(layout, head, pairs, alignment) for _, pairs in _serpentine(found)]
+    return [Landing(head.name, _target(layout, *pairs[0], alignment), tuple(pairs)) for _, pairs in _serpentine(found)]
 
 
 def _serpentine(
@@ -96,11 +113,10 @@ def _serpentine(
     return ordered
 
 
-def _landing(layout: Layout, head: Head, pairs: list[tuple[Site, Place]], alignment: Alignment) -> Landing:
-    site, place = pairs[0]
+def _target(layout: Layout, site: Site, place: Place, alignment: Alignment) -> Point:
+    """Where the head goes, for a cell to be under one of its sites."""
     cell, offset = layout.by_place[place], layout.offset_m(site)
-    target = alignment.apply(cell.x_m - offset[0], cell.y_m - offset[1])
-    return Landing(head.name, target, tuple(pairs))
+    return alignment.apply(cell.x_m - offset[0], cell.y_m - offset[1])
 
 
 def pilots(landings: Mapping[str, Sequence[Landing]], cells: int) -> dict[str, list[Landing]]:

@@ -61,6 +61,10 @@ class Rig:
         board = [] if self.multiplexer is None else [self.multiplexer.resource]
         return [*(c.resource for c in self.carriers), *(c.resource for c in self.channels.values()), *board]
 
+    def reaches(self, head: str, target_m: tuple[float, float]) -> bool:
+        """Whether a head can go there."""
+        return next(c for c in self.carriers if c.head.name == head).mover.reaches(target_m)
+
     @property
     def elapsed_s(self) -> float:
         """The sheet's time: the clock that is farthest ahead."""

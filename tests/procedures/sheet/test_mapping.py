@@ -312,3 +312,13 @@ async def test_targets_beyond_the_stage_are_refused_before_it_moves() -> None:
     with pytest.raises(Refused, match="the sheet needs x_m"):
         await context.map(sheet=sheet, **TABLES)
     assert not context.stages["prober"].moves
+
+
+async def test_a_probe_that_the_stage_cannot_bring_there_is_not_asked_for() -> None:
+    """Another probe would be better for the second visit, but the stage ends before it."""
+    _, context, sheet = small(miss=0.15, seed=3)
+    context.stages["prober"].limits["x_m"] = (0.0, 0.0201)
+    result = await context.map(sheet=sheet, **TABLES, retests=5, stop_site_after=0)
+    assert set(soft_of(result).values()) == {1}
+    assert result["retests"]["records"] > 3
+    assert max(move.x_m for move in context.stages["prober"].moves) <= 0.0201
