@@ -279,3 +279,22 @@ async def test_a_schedule_that_the_instrument_cannot_do_is_refused_before_anythi
 async def test_a_file_s_name_is_not_its_text() -> None:
     with pytest.raises(InvalidValue, match="the name of a file"):
         PROCEDURE.parse({"schedule": "mine.toml"})
+
+
+async def test_cv_charge_and_cc_discharge_fade_as_the_cell_does() -> None:
+    """The stack test on the cell `good`, which loses 0.0342 % a cycle: 0.999658 to the power of the cycles between."""
+    cycles = 12
+    bench = on_cell("good")
+    result = await go(
+        bench,
+        'name = "charge"\ndo = "cv"\nvoltage = "4.2 V"\ncurrent_limit = "10C"\n'
+        'until = [{ current = "< C/5" }, { time = "3 h", then = "fault" }]',
+        'name = "discharge"\ndo = "discharge"\ncurrent = "2C"\nuntil = [{ voltage = "3.0 V" }, { time = "2 h" }]',
+        f'do = "loop"\nto = "charge"\ntimes = {cycles}',
+        head=HEAD.replace("2 s", "10 s"),
+    )
+    assert len(result["cycles"]) == cycles
+    assert {step["end"] for step in result["steps"]} == {"current < C/5", "voltage <= 3.0 V"}
+    ends = [step["capacity_interpolated_ah"] for step in result["steps"] if step["name"] == "discharge"]
+    assert ends[-1] / ends[1] == near(0.999658 ** (cycles - 2), rel=5e-4)
+    assert result["cycles"][-1]["coulombic_efficiency"] == near(1.0, abs=0.01)
