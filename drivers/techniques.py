@@ -7,6 +7,7 @@ the device can hold them itself its own come on top.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -112,6 +113,45 @@ class CyclicVoltammetry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentSequence:
+    """Set currents one after the other, each for `interval_s`, with a sample at the end of each: a waveform in steps.
+
+    The instrument is one source throughout: the cell stays connected from the first to the last. Both voltage limits
+    end it, whichever way the current flows. Put the mean where the cell's voltage should stay: at zero.
+    """
+
+    name: ClassVar[str] = "current_sequence"
+    currents_a: tuple[float, ...]
+    interval_s: float
+    voltage_min_v: float | None = None
+    voltage_max_v: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "currents_a", _set_points("currents_a", self.currents_a))
+        _positive(interval_s=self.interval_s)
+        _finite(voltage_min_v=self.voltage_min_v, voltage_max_v=self.voltage_max_v)
+        _window(self.voltage_min_v, self.voltage_max_v)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoltageSequence:
+    """Set potentials one after the other, each for `interval_s`, with a sample at the end of each: a waveform in steps.
+
+    `current_limit_a` is the compliance asked of the device (unsigned) and the host's limit on |I|. The first potential
+    is what the cell meets when it is connected: its open-circuit potential, not zero.
+    """
+
+    name: ClassVar[str] = "voltage_sequence"
+    voltages_v: tuple[float, ...]
+    interval_s: float
+    current_limit_a: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "voltages_v", _set_points("voltages_v", self.voltages_v))
+        _positive(interval_s=self.interval_s, current_limit_a=self.current_limit_a)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Impedance:
     """Impedance spectrum, from `frequency_max_hz` down; logarithmic spacing. `amplitude_v` is rms.
 
@@ -141,7 +181,23 @@ class Impedance:
             )
 
 
-Technique = OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry | Impedance
+Technique = (
+    OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry | CurrentSequence | VoltageSequence | Impedance
+)
+
+#: So many set points at most: a day at ten a second.
+SET_POINTS_MAX = 1_000_000
+
+
+def _set_points(field: str, values: Iterable[float]) -> tuple[float, ...]:
+    """Numbers as a tuple. Raises `InvalidValue`."""
+    points = tuple(float(value) for value in values)
+    if not 1 <= len(points) <= SET_POINTS_MAX:
+        raise InvalidValue(f"{field} has {len(points)} values; accepted: 1 to {SET_POINTS_MAX}")
+    for index, value in enumerate(points):
+        if not math.isfinite(value):
+            raise InvalidValue(f"{field}[{index}] is {value}; a finite number is needed")
+    return points
 
 
 def _window(low: float | None, high: float | None) -> None:

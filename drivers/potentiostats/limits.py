@@ -7,7 +7,16 @@ import math
 import numpy as np
 
 from ..samples import Array, EndReason, Flag, SampleBlock
-from ..techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from ..techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
 
 #: A potentiostatic step ends only when this many samples in a row are at or below the taper current.
 TAPER_SAMPLES = 3
@@ -43,11 +52,13 @@ class LimitWatch:
             # only in the direction of the current: a full cell may begin its discharge above the window
             self._low = technique.voltage_min_v if technique.current_a <= 0 else None
             self._high = technique.voltage_max_v if technique.current_a >= 0 else None
+        if isinstance(technique, CurrentSequence):
+            self._low, self._high = technique.voltage_min_v, technique.voltage_max_v
         if isinstance(technique, Galvanostatic | Potentiostatic):
             self._charge_limit = technique.charge_limit_c
         if isinstance(technique, Potentiostatic):
             self._taper = technique.taper_current_a
-        if isinstance(technique, Potentiostatic | CyclicVoltammetry):
+        if isinstance(technique, Potentiostatic | CyclicVoltammetry | VoltageSequence):
             self._current_limit = technique.current_limit_a
         self._judges_voltage = self._low is not None or self._high is not None
         self._judges_current = not (self._charge_limit is self._taper is self._current_limit is None)

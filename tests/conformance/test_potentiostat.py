@@ -7,6 +7,7 @@ What flows and how long is bounded by the limits of the instrument's rig; curren
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from contextlib import aclosing
 from typing import Any
@@ -16,7 +17,16 @@ import pytest
 
 from drivers.errors import Busy
 from drivers.samples import IMPEDANCE_COLUMNS, SAMPLE_COLUMNS, EndReason, Flag, SampleBlock
-from drivers.techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from drivers.techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
 from tests.near import near
 
 from .helpers import check_declared, within
@@ -24,7 +34,17 @@ from .rig import Bench
 
 pytestmark = pytest.mark.conformance(interface="potentiostat", does="energy")
 
-TECHNIQUES = ("open_circuit", "galvanostatic", "potentiostatic", "cyclic_voltammetry", "impedance")
+TECHNIQUES = (
+    "open_circuit",
+    "galvanostatic",
+    "potentiostatic",
+    "cyclic_voltammetry",
+    "current_sequence",
+    "voltage_sequence",
+    "impedance",
+)
+#: of the waveforms, as shares of the largest
+_WAVEFORM = (0.0, 1.0, 0.5, 0.0, -0.5, -1.0, 0.0)
 _POINTS = 6
 
 
@@ -78,6 +98,20 @@ def make(bench: Bench, name: str) -> Technique:
         rate = 0.01 / interval(bench)
         return CyclicVoltammetry(
             begin_v=top, vertex1_v=top - 0.03, vertex2_v=top, rate_v_per_s=rate, step_v=0.01, current_limit_a=limit
+        )
+    if name == "current_sequence":
+        assert limit is not None
+        return CurrentSequence(
+            currents_a=tuple(share * limit for share in _WAVEFORM),
+            interval_s=2 * interval(bench),
+            voltage_min_v=bench.limits.voltage_min_v,
+            voltage_max_v=bench.limits.voltage_max_v,
+        )
+    if name == "voltage_sequence":
+        return VoltageSequence(
+            voltages_v=tuple(top * (1 - 0.1 * abs(share)) for share in _WAVEFORM),
+            interval_s=2 * interval(bench),
+            current_limit_a=limit,
         )
     return Impedance(frequency_max_hz=1e3, frequency_min_hz=100.0, points=3, amplitude_v=0.005, bias_v=top)
 
@@ -177,6 +211,45 @@ async def test_the_voltage_that_was_asked_for_is_applied(device: Any, bench: Ben
     if bench.limits.load_ohm is not None:
         expected = technique.voltage_v / bench.limits.load_ohm
         assert np.median(whole["current_a"][steady]) == near(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["current_sequence", "voltage_sequence"])
+async def test_a_waveform_is_followed_step_by_step(device: Any, bench: Bench, name: str) -> None:
+    """A sample a set point, in order, at the interval asked for; what was set is what was measured."""
+    if name not in device.capabilities.techniques:
+        return
+    technique = make(bench, name)
+    whole = check_stream(await spend(bench, technique), SAMPLE_COLUMNS)
+    if isinstance(technique, CurrentSequence):
+        wanted, column, step = np.array(technique.currents_a), "current_a", technique.interval_s
+    else:
+        assert isinstance(technique, VoltageSequence)
+        wanted, column, step = np.array(technique.voltages_v), "voltage_v", technique.interval_s
+    assert len(whole) == len(wanted)
+    size = float(np.abs(wanted).max())
+    assert whole[column] == near(wanted, abs=0.02 * size + (2e-3 if column == "voltage_v" else 0.0))
+    assert np.diff(whole["time_s"]) == near(np.full(len(wanted) - 1, step), rel=0.1)
+    assert 0 <= whole.attributes["sampled_from_s"] < step
+    assert 0 < whole.attributes["integration_s"] <= step
+    if bench.limits.load_ohm is not None:
+        other = whole["voltage_v"] / bench.limits.load_ohm
+        assert whole["current_a"] == near(other, abs=0.06 * float(np.abs(other).max()))
+
+
+async def test_a_voltage_limit_ends_a_waveform_whichever_way_it_flows(device: Any, bench: Bench) -> None:
+    if "current_sequence" not in device.capabilities.techniques or bench.limits.load_ohm is None:
+        return
+    technique = make(bench, "current_sequence")
+    assert isinstance(technique, CurrentSequence)
+    reached = max(technique.currents_a) * bench.limits.load_ohm
+    for low, high, end, most in (
+        (None, 0.7 * reached, EndReason.VOLTAGE_MAX, 2),
+        (-0.7 * reached, None, EndReason.VOLTAGE_MIN, 6),
+    ):
+        narrow = dataclasses.replace(technique, voltage_min_v=low, voltage_max_v=high)
+        ended = check_stream(await spend(bench, narrow), SAMPLE_COLUMNS)
+        assert ended.end is end
+        assert len(ended) == most
 
 
 async def test_limits_end_a_run(device: Any, bench: Bench) -> None:

@@ -11,7 +11,7 @@ from drivers.interfaces import Identity
 from drivers.potentiostats.keithley24xx import Keithley24xxOptions
 from drivers.potentiostats.keithley24xx.dialect import exact
 from drivers.potentiostats.keithley24xx.models import MODELS, model_of
-from drivers.potentiostats.keithley24xx.plan import plan, staircase
+from drivers.potentiostats.keithley24xx.plan import plan
 from drivers.potentiostats.keithley24xx.readings import DeviceTime, Form, error_of, reading_2400, reading_2450
 from drivers.potentiostats.keithley24xx.run import whole_periods
 from drivers.potentiostats.keithley24xx.session import identity_of
@@ -230,15 +230,6 @@ def test_open_circuit_takes_the_range_used_last() -> None:
     planned = plan(technique, model, named, model.current_ranges[0])
     assert planned.source_range == 1e-9
     assert "2e-13 A" in planned.notes[0]
-
-
-def test_a_staircase_reaches_its_vertices() -> None:
-    levels = list(
-        staircase(CyclicVoltammetry(begin_v=0, vertex1_v=0.01, vertex2_v=-0.005, rate_v_per_s=1, step_v=0.004))
-    )
-    assert levels == near([0.004, 0.008, 0.01, 0.006, 0.002, -0.002, -0.005, -0.001, 0.0], abs=1e-12)
-    assert 0.01 in levels
-    assert -0.005 in levels
 
 
 def test_integration_is_whole_mains_periods_where_it_can_be() -> None:

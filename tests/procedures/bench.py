@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import math
 from collections import deque
@@ -29,10 +28,12 @@ from drivers.interfaces import (
 )
 from drivers.plain import dumps
 from drivers.potentiostats.polling import Reading, poll
+from drivers.potentiostats.staircase import set_points, step_s
 from drivers.samples import Flag, SampleBlock
 from drivers.techniques import (
-    CyclicVoltammetry,
+    CurrentSequence,
     Galvanostatic,
+    Impedance,
     OpenCircuit,
     Potentiostatic,
     Technique,
@@ -47,7 +48,16 @@ NS = 1_000_000_000
 
 #: Domain note, section 2.1.
 KEITHLEY_6430 = PotentiostatCapabilities(
-    techniques=frozenset({"open_circuit", "galvanostatic", "potentiostatic", "cyclic_voltammetry"}),
+    techniques=frozenset(
+        {
+            "open_circuit",
+            "galvanostatic",
+            "potentiostatic",
+            "cyclic_voltammetry",
+            "current_sequence",
+            "voltage_sequence",
+        }
+    ),
     current_ranges=(
         CurrentRange("1 pA", 1e-12, 1e-17, 0.01, 7e-15, settling_s=2.0),
         CurrentRange("10 pA", 1e-11, 1e-16, 0.005, 7e-15, settling_s=2.0),
@@ -120,7 +130,7 @@ class BenchPotentiostat(Potentiostat):
         return self._capabilities
 
     async def run(self, technique: Technique) -> AsyncGenerator[SampleBlock, None]:
-        assert isinstance(technique, OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry)
+        assert not isinstance(technique, Impedance)
         levels = list(_levels(technique))
         interval_s = _interval_s(technique)
         self._stop.clear()
@@ -156,7 +166,11 @@ class BenchPotentiostat(Potentiostat):
                 switch_off=self.cell_off,
                 stop=self._stop,
                 start_time_ns=started_ns,
-                attributes={"range": "10 pA", "integration_s": min(self._integration_ns, interval) / NS},
+                attributes={
+                    "range": "10 pA",
+                    "integration_s": min(self._integration_ns, interval) / NS,
+                    "sampled_from_s": (interval - min(self._integration_ns, interval)) / NS,
+                },
             ):
                 yield block
         finally:
@@ -186,15 +200,16 @@ class BenchPotentiostat(Potentiostat):
         return self.identity
 
 
-def _levels(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry) -> Iterator[Drive]:
+def _levels(technique: Technique) -> Iterator[Drive]:
     """What the instrument drives: one level, or one after the other at each interval."""
-    if isinstance(technique, CyclicVoltammetry):
-        limit = technique.current_limit_a or math.inf
-        legs = [technique.begin_v, *[technique.vertex1_v, technique.vertex2_v, technique.begin_v] * technique.cycles]
-        for left, right in itertools.pairwise(legs):
-            steps = round(abs(right - left) / technique.step_v + 0.4999)
-            for step in range(1, steps + 1):
-                yield VoltageDrive(left + (right - left) * step / steps, limit)
+    points = set_points(technique)
+    if isinstance(technique, CurrentSequence):
+        for amperes in points or ():
+            yield CurrentDrive(amperes, 10.0)
+    elif points is not None:
+        limit = getattr(technique, "current_limit_a", None) or math.inf
+        for volts in points:
+            yield VoltageDrive(volts, limit)
     elif isinstance(technique, Potentiostatic):
         yield VoltageDrive(technique.voltage_v, technique.current_limit_a or math.inf)
     elif isinstance(technique, Galvanostatic) and technique.current_a:
@@ -203,10 +218,11 @@ def _levels(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVolt
         yield OpenDrive(connected=True)
 
 
-def _interval_s(technique: OpenCircuit | Galvanostatic | Potentiostatic | CyclicVoltammetry) -> float:
-    if isinstance(technique, CyclicVoltammetry):
-        return technique.step_v / technique.rate_v_per_s
-    return technique.interval_s
+def _interval_s(technique: Technique) -> float:
+    if isinstance(technique, OpenCircuit | Galvanostatic | Potentiostatic):
+        return technique.interval_s
+    assert not isinstance(technique, Impedance)
+    return step_s(technique)
 
 
 def _told(technique: Technique) -> str:

@@ -18,7 +18,15 @@ from contextlib import aclosing, suppress
 from ...errors import Busy, CellNotOff, DeviceError, DeviceLost, DeviceTimeout, LinkError, PicobridgeError, WrongDevice
 from ...interfaces import CurrentRange, Identity, Potentiostat, PotentiostatCapabilities
 from ...samples import EndReason, SampleBlock
-from ...techniques import CyclicVoltammetry, Galvanostatic, OpenCircuit, Potentiostatic, Technique
+from ...techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
 from ...uninterrupted import to_the_end
 from ..polling import empty_block, poll
 from .dialect import Dialect
@@ -33,7 +41,7 @@ from .session import Session, Stopped, identity_of
 log = logging.getLogger(__name__)
 
 _OFF_ATTEMPTS = 2
-_TECHNIQUES = (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry)
+_TECHNIQUES = (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry, CurrentSequence, VoltageSequence)
 
 
 class Keithley24xx(Potentiostat):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import InvalidValue, Unsupported
 from ...interfaces import CurrentRange
-from ...techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from ...techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
+from ..staircase import Stepped, step_s
 from .models import COMPLIANCE_MIN, OVERRANGE, Model
 from .options import Keithley24xxOptions
 
@@ -44,28 +51,18 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def staircase(technique: CyclicVoltammetry) -> Iterator[float]:
-    """The potentials of the sweep after its beginning; each vertex is one of them, however the step divides the leg."""
-    corners = [technique.begin_v]
-    corners += [technique.vertex1_v, technique.vertex2_v, technique.begin_v] * technique.cycles
-    for start, end in itertools.pairwise(corners):
-        steps = math.ceil(abs(end - start) / technique.step_v * (1 - 1e-9))
-        for index in range(1, steps):
-            yield start + math.copysign(index * technique.step_v, end - start)
-        if steps:
-            yield end
-
-
 def plan(technique: Technique, model: Model, options: Keithley24xxOptions, last_range: CurrentRange | None) -> Plan:
     """Raises `Unsupported` and `InvalidValue`."""
     if isinstance(technique, Impedance):
         raise Unsupported(
             f"the {model.name} sources and measures direct current: it cannot do impedance",
-            hint="Use a potentiostat with a frequency response analyser, such as an EmStat4.",
+            hint="The procedure `impedance` makes a sine of set points with it, at low frequencies; for others use a "
+            "potentiostat with a frequency response analyser, such as an EmStat4.",
         )
-    if isinstance(technique, CyclicVoltammetry):
-        interval_s = technique.step_v / technique.rate_v_per_s
-        advice = "a slower rate or a larger step"
+    if isinstance(technique, Stepped):
+        interval_s = step_s(technique)
+        cyclic = isinstance(technique, CyclicVoltammetry)
+        advice = "a slower rate or a larger step" if cyclic else "a longer interval"
     else:
         interval_s = technique.interval_s
         advice = "a longer interval"
@@ -75,13 +72,13 @@ def plan(technique: Technique, model: Model, options: Keithley24xxOptions, last_
             f"({INTERVAL_MIN_S:g} s at the least)",
             hint=f"Ask for {advice}.",
         )
-    if isinstance(technique, OpenCircuit | Galvanostatic):
+    if isinstance(technique, OpenCircuit | Galvanostatic | CurrentSequence):
         return _current_source(technique, model, options, last_range)
     return _voltage_source(technique, model, options, interval_s)
 
 
 def _current_source(
-    technique: OpenCircuit | Galvanostatic,
+    technique: OpenCircuit | Galvanostatic | CurrentSequence,
     model: Model,
     options: Keithley24xxOptions,
     last_range: CurrentRange | None,
@@ -95,14 +92,19 @@ def _current_source(
         ]
         limit_first = limit = options.compliance
     else:
-        current_range = _range_for(technique.current_a, model, options)
+        if isinstance(technique, Galvanostatic):
+            current_range = _range_for(technique.current_a, model, options, "current_a")
+        else:
+            current_range = _range_for(max(technique.currents_a, key=abs), model, options, "the largest of currents_a")
         notes = []
         bounds = [abs(v) for v in (technique.voltage_min_v, technique.voltage_max_v) if v is not None]
         outside = max(bounds) + options.compliance_margin if bounds else 0.0
         # A compliance below the voltage of the cell makes the source draw whatever it takes from the cell (2400 manual
         # 3-24), so the narrow limit of the window is set only after the voltage has been read.
         limit_first = max(options.compliance, outside)
-        narrow = technique.current_a > 0 and technique.voltage_max_v is not None
+        narrow = (
+            isinstance(technique, Galvanostatic) and technique.current_a > 0 and technique.voltage_max_v is not None
+        )
         limit = outside if narrow else limit_first
     measure_range = model.range_for_voltage(limit_first, field="voltage limit (compliance)")
     return Plan(
@@ -113,7 +115,7 @@ def _current_source(
         measure_range=measure_range,
         limit_first=limit_first,
         limit=max(limit, COMPLIANCE_MIN * measure_range),
-        first_level=0.0,
+        first_level=technique.currents_a[0] if isinstance(technique, CurrentSequence) else 0.0,
         interval_s=technique.interval_s,
         settling_s=current_range.settling_s,
         current_range=current_range,
@@ -121,19 +123,19 @@ def _current_source(
     )
 
 
-def _range_for(current_a: float, model: Model, options: Keithley24xxOptions) -> CurrentRange:
+def _range_for(current_a: float, model: Model, options: Keithley24xxOptions, field: str) -> CurrentRange:
     if options.current_range is None:
         current_range = model.range_for_current(current_a)
     else:
         current_range = model.range_named(options.current_range, field="option 'current_range'")
         if abs(current_a) > OVERRANGE * current_range.full_scale_a:
             raise InvalidValue(
-                f"current_a is {current_a:g} A, beyond the {current_range.label} range of option 'current_range'"
+                f"{field} is {current_a:g} A, beyond the {current_range.label} range of option 'current_range'"
             )
     step = current_range.source_resolution_a or 0.0
     if 0 < abs(current_a) < step / 2:
         raise InvalidValue(
-            f"current_a is {current_a:g} A; the {model.name} sources in steps of {step:g} A on its "
+            f"{field} is {current_a:g} A; the {model.name} sources in steps of {step:g} A on its "
             f"{current_range.label} range, so that nothing would flow",
             hint="Use an instrument with lower ranges, such as the 6430.",
         )
@@ -151,10 +153,16 @@ def _open_circuit_range(model: Model, options: Keithley24xxOptions, last_range: 
 
 
 def _voltage_source(
-    technique: Potentiostatic | CyclicVoltammetry, model: Model, options: Keithley24xxOptions, interval_s: float
+    technique: Potentiostatic | CyclicVoltammetry | VoltageSequence,
+    model: Model,
+    options: Keithley24xxOptions,
+    interval_s: float,
 ) -> Plan:
     if isinstance(technique, Potentiostatic):
         first, highest, field = technique.voltage_v, abs(technique.voltage_v), "voltage_v"
+    elif isinstance(technique, VoltageSequence):
+        first, field = technique.voltages_v[0], "the largest of voltages_v"
+        highest = max(abs(v) for v in technique.voltages_v)
     else:
         first, field = technique.begin_v, "the sweep's largest potential"
         highest = max(abs(v) for v in (technique.begin_v, technique.vertex1_v, technique.vertex2_v))

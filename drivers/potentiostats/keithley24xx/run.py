@@ -11,13 +11,14 @@ from typing import Any
 from ...clock import Clock
 from ...errors import DeviceError, DeviceTimeout, LinkError, ProtocolError
 from ...samples import Flag
-from ...techniques import CyclicVoltammetry, Galvanostatic
+from ...techniques import Galvanostatic
 from ..limits import LimitWatch
 from ..polling import Reading, crossed
+from ..staircase import set_points
 from .dialect import Dialect
 from .models import Model
 from .options import Keithley24xxOptions
-from .plan import INTEGRATION_S, Plan, staircase
+from .plan import INTEGRATION_S, Plan
 from .readings import DeviceTime, RawReading, number
 from .session import Session, Stopped, Talk
 
@@ -39,7 +40,8 @@ _OUTPUT_IS_OFF = 803
 class Run:
     """Used once, in the order `configure`, `switch_on`, then `wait` and `read_one` by `poll`.
 
-    A current source goes on at 0 A, a voltage source at its first potential: at 0 V it would short a charged cell.
+    A current source goes on at 0 A or the first of its sequence, a voltage source at its first potential: at 0 V it
+    would short a charged cell.
     Time zero is the instrument's own stamp of the last reading before the first level. The host paces: it waits until
     a reading that takes as long as the last one did would end when it is due, so that an instrument that measures more
     slowly than expected is only late, never out of step. All but `read_one` raise `Stopped` if `stop` was set.
@@ -69,7 +71,9 @@ class Run:
         self._stop = stop
         self._notes = list(plan.notes)
         self._nplc = options.nplc or whole_periods(min(INTEGRATION_S, plan.interval_s) * mains_hz)
-        self._sweep = staircase(plan.technique) if isinstance(plan.technique, CyclicVoltammetry) else None
+        self._levels = set_points(plan.technique)
+        if self._levels is not None:
+            next(self._levels)  # which goes on with the source
         self._over = False
         self._time = DeviceTime(dialect.wraps_at_s)
         self._ready: Reading | None = None
@@ -82,9 +86,11 @@ class Run:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What does not change within the run, as JSON values."""
+        """What does not change within the run, as JSON values. `sampled_from_s`: how long after its set point a reading
+        begins."""
         plan = self.plan
         return {
+            **({} if self._levels is None else {"sampled_from_s": plan.interval_s - self._reading_takes_s}),
             "technique": self.name,
             "model": self._model.name,
             "command_set": self._dialect.name,
@@ -127,7 +133,7 @@ class Run:
         await self._clock.sleep(_RELAY_S + plan.settling_s)
         raw = await self._tuned()
         at_rest = Reading(0.0, raw.voltage_v, raw.current_a, raw.flags | Flag.SETTLING)
-        if not plan.sources_current:
+        if self._levels is not None or not plan.sources_current:
             self._ready = at_rest
         elif isinstance(plan.technique, Galvanostatic) and crossed(LimitWatch(plan.technique), at_rest) is not None:
             # outside the window before anything has flowed: this one sample says so and ends the run
@@ -145,11 +151,11 @@ class Run:
                 await self._set_level(talk, plan.technique.current_a)
 
     async def wait(self) -> None:
-        """To the next level of a sweep, then until the next reading must begin."""
+        """To the next set point, if there are many, then until the next reading must begin."""
         if self._ready is not None:
             return
-        if self._sweep is not None:
-            level = next(self._sweep, None)
+        if self._levels is not None:
+            level = next(self._levels, None)
             if level is None:
                 self._over = True
                 return
@@ -160,7 +166,7 @@ class Run:
             await self._clock.sleep(delay_s)
 
     async def read_one(self) -> Reading | None:
-        """The next sample; None when the sweep is over or the run was stopped."""
+        """The next sample; None when there is no set point left or the run was stopped."""
         if self._ready is not None:
             ready, self._ready = self._ready, None
             return ready

@@ -13,7 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...errors import InvalidValue, Unsupported
-from ...techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from ...techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
 from ..limits import TAPER_SAMPLES
 from .literals import literal
 from .models import CM_MAINS_FILTER, CM_OF_TECHNIQUE, MODELS, Model, PotentialMode
@@ -99,6 +108,7 @@ def plan(technique: Technique, model: Model, settings: Settings) -> Plan:
     elif isinstance(technique, CyclicVoltammetry):
         made = _cyclic_voltammetry(technique, model, settings)
     else:
+        assert isinstance(technique, Impedance)
         made = _impedance(technique, model, settings)
     for line in made.lines:
         if len(line.text) > LINE_LIMIT or not line.text:
@@ -109,6 +119,11 @@ def plan(technique: Technique, model: Model, settings: Settings) -> Plan:
 
 
 def _check_supported(technique: Technique, model: Model, settings: Settings) -> None:
+    if isinstance(technique, CurrentSequence | VoltageSequence):
+        raise Unsupported(
+            f"this driver has no script for a {technique.name}",
+            hint="These instruments measure impedance and sweep by themselves: use impedance or cyclic_voltammetry.",
+        )
     if isinstance(technique, Galvanostatic) and not model.galvanostat:
         raise Unsupported(
             f"{model.name} has no constant-current mode: it is a potentiostat only",

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from ...errors import Busy, CellNotOff, DeviceError, InvalidValue, LinkError, PicobridgeError, Unsupported
 from ...interfaces import Identity, Options, Potentiostat, PotentiostatCapabilities, option
 from ...samples import SampleBlock
-from ...techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from ...techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+    VoltageSequence,
+)
 from ...uninterrupted import to_the_end
 from ..polling import poll
 from .codec import ADC_SPAN, CONVERSION_S, INTERVAL_MIN_S, TDSTATV3, default_calibration
@@ -78,7 +87,14 @@ class Tdstat(Potentiostat):
     @property
     def capabilities(self) -> PotentiostatCapabilities:
         model = self._calibration.model
-        techniques = (OpenCircuit, Galvanostatic, Potentiostatic, CyclicVoltammetry)
+        techniques = (
+            OpenCircuit,
+            Galvanostatic,
+            Potentiostatic,
+            CyclicVoltammetry,
+            CurrentSequence,
+            VoltageSequence,
+        )
         return PotentiostatCapabilities(
             techniques=frozenset(technique.name for technique in techniques),
             current_ranges=self._calibration.current_ranges(),
@@ -114,7 +130,8 @@ class Tdstat(Potentiostat):
                 "a TDstat cannot measure impedance: its converters give 12 samples a second",
                 device=self.name,
                 operation="impedance",
-                hint=f"It can do {', '.join(sorted(self.capabilities.techniques))}.",
+                hint=f"It can do {', '.join(sorted(self.capabilities.techniques))}; the procedure `impedance` makes a "
+                "sine of set points with it, at low frequencies.",
             )
         try:
             plan = make_plan(technique, self._calibration, self.options)
@@ -147,7 +164,13 @@ class Tdstat(Potentiostat):
                 wait=sampler.wait,
                 stream=self.name,
                 start_time_ns=sampler.start_time_ns or self.clock.time_ns(),
-                attributes={"technique": technique.name, "range": plan.label, "model": self._calibration.model.name},
+                attributes={
+                    "technique": technique.name,
+                    "range": plan.label,
+                    "model": self._calibration.model.name,
+                    "integration_s": CONVERSION_S,
+                    **({"sampled_from_s": sampler.sampled_from_s} if plan.steps else {}),
+                },
             )
             async with aclosing(blocks):
                 async for block in blocks:

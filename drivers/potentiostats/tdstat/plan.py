@@ -4,14 +4,21 @@ sent.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...errors import InvalidValue
-from ...techniques import CyclicVoltammetry, Galvanostatic, Impedance, OpenCircuit, Potentiostatic, Technique
+from ...techniques import (
+    CurrentSequence,
+    CyclicVoltammetry,
+    Galvanostatic,
+    Impedance,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+)
+from ..staircase import set_points, step_s
 from .codec import DAC_SPAN, INTERVAL_MIN_S, Calibration
 from .protocol import GALVANOSTATIC, POTENTIOSTATIC
 
@@ -71,29 +78,32 @@ def make_plan(technique: Technique, calibration: Calibration, settings: Settings
         code = calibration.voltage_code(technique.voltage_v)
         return Plan(POTENTIOSTATIC, index, code, _interval(technique.interval_s))
     assert not isinstance(technique, Impedance)
-    index = _range_for(technique.current_limit_a, calibration, settings, "current_limit_a")
-    dwell = technique.step_v / technique.rate_v_per_s
-    if dwell < INTERVAL_MIN_S * (1 - 1e-9):
-        raise InvalidValue(
-            f"rate_v_per_s {technique.rate_v_per_s:g} with step_v {technique.step_v:g} asks for a step every "
-            f"{dwell:g} s; accepted: at least {INTERVAL_MIN_S:g} s a step",
-            hint=f"Use a rate of at most {technique.step_v / INTERVAL_MIN_S:g} V/s, or larger steps.",
+    dwell = step_s(technique)
+    if isinstance(technique, CyclicVoltammetry):
+        if dwell < INTERVAL_MIN_S * (1 - 1e-9):
+            raise InvalidValue(
+                f"rate_v_per_s {technique.rate_v_per_s:g} with step_v {technique.step_v:g} asks for a step every "
+                f"{dwell:g} s; accepted: at least {INTERVAL_MIN_S:g} s a step",
+                hint=f"Use a rate of at most {technique.step_v / INTERVAL_MIN_S:g} V/s, or larger steps.",
+            )
+    else:
+        _interval(dwell)
+    levels = set_points(technique)
+    assert levels is not None
+    if isinstance(technique, CurrentSequence):
+        largest = max(abs(current) for current in technique.currents_a)
+        index = _range_for(largest, calibration, settings, "the largest of currents_a")
+        _check_resolution(
+            largest,
+            calibration.full_scale_a(index) / DAC_SPAN,
+            settings.set_point_error_max,
+            "the largest of currents_a",
         )
-    steps = tuple(calibration.voltage_code(voltage) for voltage in staircase(technique))
-    return Plan(POTENTIOSTATIC, index, steps[0], dwell, steps=steps)
-
-
-def staircase(sweep: CyclicVoltammetry) -> Iterator[float]:
-    """The voltages of a sweep, one a step: begin, every `step_v` to vertex 1, to vertex 2, back to begin, `cycles`
-    times.
-    """
-    yield sweep.begin_v
-    for _ in range(sweep.cycles):
-        turns = (sweep.begin_v, sweep.vertex1_v, sweep.vertex2_v, sweep.begin_v)
-        for start, end in itertools.pairwise(turns):
-            count = math.ceil(abs(end - start) / sweep.step_v - 1e-9)
-            for step in range(1, count + 1):
-                yield end if step == count else start + math.copysign(step * sweep.step_v, end - start)
+        codes = tuple(calibration.current_code(current, index) for current in levels)
+        return Plan(GALVANOSTATIC, index, codes[0], dwell, current_a=largest, steps=codes)
+    index = _range_for(technique.current_limit_a, calibration, settings, "current_limit_a")
+    codes = tuple(calibration.voltage_code(voltage) for voltage in levels)
+    return Plan(POTENTIOSTATIC, index, codes[0], dwell, steps=codes)
 
 
 def _interval(interval_s: float) -> float:
@@ -136,12 +146,12 @@ def _range_for(current_a: float | None, calibration: Calibration, settings: Sett
     return index
 
 
-def _check_resolution(current_a: float, count_a: float, error_max: float) -> None:
+def _check_resolution(current_a: float, count_a: float, error_max: float, field: str = "current_a") -> None:
     """Refuse a current that rounding to the converter's counts may falsify by more than `error_max`; zero is exact."""
     smallest = count_a / 2 / error_max
     if current_a and abs(current_a) < smallest:
         raise InvalidValue(
-            f"current_a is {current_a:g} A; accepted: 0, or at least {smallest:.3g} A",
+            f"{field} is {current_a:g} A; accepted: 0, or at least {smallest:.3g} A",
             hint=f"One count of the converter is {count_a:.3g} A, so a smaller current would be wrong by more than "
             f"{error_max:.2g} of itself (option set_point_error_max).",
         )

@@ -79,6 +79,11 @@ class Sampler:
         self._timing = Flag.NONE
         self.start_time_ns = 0
 
+    @property
+    def sampled_from_s(self) -> float:
+        """How long after a staircase's set point its conversion begins."""
+        return self._plan.interval_s - FRESH_S if self._on_purpose else 0.0
+
     async def begin(self) -> None:
         """Begin the first conversion, now."""
         _, self._zero = await ask_again(lambda: finished(self._session, self._clock))
