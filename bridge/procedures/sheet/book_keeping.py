@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from bridge.analysis.sheet import limits as limit_tables
@@ -66,11 +67,22 @@ class Keeping:
             self._count(record, +1)
 
     def landing_done(self, elapsed_s: float) -> None:
+        """Tell how far it is, at a pace that people read, and keep what a resume needs, when it has grown enough."""
+        self.tell(elapsed_s, self._reporter.maybe)
+        grown = len(self.book.records) - self._kept
+        if grown >= max(8, _GROWN * len(self.book.records)) and (self._saving is None or self._saving.done()):
+            self._saving = asyncio.ensure_future(self.save())
+
+    def phase_done(self, elapsed_s: float) -> None:
+        self.tell(elapsed_s, self._reporter.now)
+
+    def tell(self, elapsed_s: float, report: Callable[..., None]) -> None:
+        """Counts and yield so far."""
         done = len(self.book.standing)
         low, high = yield_interval(self._passed, self._judged)
         made = len(self.book.records) - self._begun
         rate = made / elapsed_s * 3600 if elapsed_s > 0 else 0.0
-        self._reporter.maybe(
+        report(
             self.step,
             done / self._cells if self._cells else 1.0,
             cells=done,
@@ -83,9 +95,6 @@ class Keeping:
             cells_per_hour=rate,
             remaining_s=(self._cells - done) / rate * 3600 if rate else None,
         )
-        grown = len(self.book.records) - self._kept
-        if grown >= max(8, _GROWN * len(self.book.records)) and (self._saving is None or self._saving.done()):
-            self._saving = asyncio.ensure_future(self.save())
 
     async def save(self) -> None:
         self._kept = len(self.book.records)

@@ -177,6 +177,7 @@ class _Mapping:
             await self._pipeline.run(left)
             ended = self._rig.elapsed_s
             self._elapsed_s += ended - began
+            self._keeping.phase_done(self._elapsed_s)
             for resource in self._rig.resources:
                 await resource.wait_until(ended)
             done_before = done_before | {r.place for r in self._keeping.book.records[made:]}

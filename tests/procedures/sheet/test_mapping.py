@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.analysis.sheet import bins, limits
+from bridge.analysis.sheet.alignment import align
+from bridge.daemon.config import load
+from bridge.procedures.sheet.layout import parse_layout
 from drivers.errors import DeviceLost, DeviceTimeout, InvalidValue, Refused, RunFailed
 from drivers.techniques import Impedance, OpenCircuit
 from mocks.world.sheet import Placement, SheetWorld, Wire
@@ -231,7 +236,7 @@ async def test_a_limit_that_is_nowhere_is_refused() -> None:
 async def test_impedance_only_where_and_as_far_as_it_tells_something() -> None:
     """Shorts and opens get two points; cells near a limit go down to the lowest frequency; the rest to the rules'."""
     world, context, sheet = small(defects=Defects(shorts=4, opens=2, weak=3))
-    limits = """
+    fixed = """
         [limits.ocv_v]
         low = 0.32
         high = 0.39
@@ -249,7 +254,7 @@ async def test_impedance_only_where_and_as_far_as_it_tells_something() -> None:
         repeat_limit = 0.05
     """
     result = await context.map(
-        sheet=sheet, bins=TABLES["bins"], limits=limits, frequency_min="0.1 Hz", check_crosstalk=False
+        sheet=sheet, bins=TABLES["bins"], limits=fixed, frequency_min="0.1 Hz", check_crosstalk=False
     )
     records = result["records"]
     depth = {
@@ -273,7 +278,7 @@ async def test_impedance_only_where_and_as_far_as_it_tells_something() -> None:
 
 async def test_bins_by_a_fitted_quantity() -> None:
     world, context, sheet = small(rows=2, columns=4, defects=Defects(weak=2))
-    bins = """
+    rules = """
         [[bin]]
         soft = 2
         hard = 2
@@ -286,7 +291,7 @@ async def test_bins_by_a_fitted_quantity() -> None:
         pass = true
     """
     result = await context.map(
-        sheet=sheet, bins=bins, limits="[constants]\nunused = 1\n", check_crosstalk=False, frequency_needed="10 Hz",
+        sheet=sheet, bins=rules, limits="[constants]\nunused = 1\n", check_crosstalk=False, frequency_needed="10 Hz",
         frequency_max="1 MHz", fit_circuit="R0-p(R1,C1)-p(R2,C2)-W1", fit_guess="10, 700, 1e-9, 500, 1e-7, 300",
     )  # fmt: skip
     for place, kind in world.sheet.truth.items():
@@ -322,3 +327,58 @@ async def test_a_probe_that_the_stage_cannot_bring_there_is_not_asked_for() -> N
     assert set(soft_of(result).values()) == {1}
     assert result["retests"]["records"] > 3
     assert max(move.x_m for move in context.stages["prober"].moves) <= 0.0201
+
+
+def test_the_examples_fit_together() -> None:
+    layout = parse_layout(tomllib.loads((EXAMPLES / "sheet.toml").read_text()), EXAMPLES)
+    assert len(layout.cells) == 10_000
+    assert len(layout.skipped) == 104
+    marks = align([m.design_m for m in layout.marks], [m.seen_m for m in layout.marks if m.seen_m])
+    assert marks.rotation_deg == near(0.05, rel=1e-3)
+    bins.loads((EXAMPLES / "bins.toml").read_text()).check(limits.loads((EXAMPLES / "limits.toml").read_text()))
+    devices = load(EXAMPLES / "picobridge.toml").devices
+    routes = devices["board"].options["routes"]
+    for head in layout.heads:
+        assert devices[head.device].driver == "zeiss-remcon"
+        assert {site.route for site in head.sites} <= set(routes)
+        assert all(devices[site.channel].driver == "methodscript" for site in head.sites)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"grid": {"rows": 2, "columns": 2}}, "grid has no pitch"),
+        ({"positions": [[0, 0, 0, 0]]}, "grid and positions; accepted: one of"),
+        ({"head": []}, r"no \[\[head\]\]"),
+        ({"head": [{"device": "prober", "site": []}]}, r"no \[\[head.site\]\]"),
+        ({"head": [{"device": "prober", "site": [{"channel": "p0"}], "contact_z": 0}]}, "contact_z or travel_z alone"),
+        (
+            {"head": [{"device": "prober", "site": [{"channel": "p0"}, {"channel": "p1"}]}]},
+            "two sites are at one place",
+        ),
+        ({"mark": [{"design": [0, 0]}]}, "1 marks; accepted: none .* or three or more"),
+        ({"skip": ["r99"]}, "'r99' is none of the sheet's cells"),
+        ({"colour": "red"}, "'colour' is not known; accepted: lot, sheet"),
+    ],
+)
+async def test_a_wrong_sheet_is_told(change: dict[str, Any], told: str) -> None:
+    _, context, sheet = small()
+    with pytest.raises(InvalidValue, match=told):
+        await context.map(sheet=sheet | change, **TABLES)
+    assert not context.stages["prober"].moves
+
+
+async def test_wrong_parameters_are_told() -> None:
+    _, context, sheet = small()
+    for change, told in (
+        ({"ocv": "0.2 s"}, "ocv_s is 0.2 s; at least four intervals"),
+        ({"frequency_needed": "1 MHz"}, "frequency_needed_hz is 1e\\+06 Hz, above frequency_max_hz"),
+        ({"fit_circuit": "R0"}, "fit_circuit and fit_guess go together"),
+        ({"fit_circuit": "R0-p(R1,C1)", "fit_guess": "1, 2"}, "2 guesses"),
+        ({"shared_terminal": "maybe"}, "accepted: floating, staggered"),
+        ({"bins": "/nowhere/bins.toml"}, "bins: /nowhere/bins.toml cannot be read"),
+        ({"limits": 7}, "limits is 7; accepted"),
+    ):
+        with pytest.raises(InvalidValue, match=told):
+            await context.map(**{"sheet": sheet, **TABLES, **change})
+    assert not context.stages["prober"].moves
