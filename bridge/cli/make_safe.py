@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bridge.daemon.logs import prefix
+from bridge.daemon.logs import configure, prefix
 from bridge.daemon.systemd import under_journal
 from drivers import registry
 from drivers.errors import (
@@ -62,6 +62,7 @@ async def run_make_safe(args: argparse.Namespace) -> int:
         raise InvalidValue(f"--timeout is {args.timeout:g}; accepted: seconds above 0")
     if args.after_crash and os.environ.get("SERVICE_RESULT") == "success":
         return 0  # the daemon has made everything safe itself, and proven it
+    configure(verbose=False)  # what drivers have to say, such as that a source was on
     entries = _entries(args.config)
     outcomes = dict(
         zip(
