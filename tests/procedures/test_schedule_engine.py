@@ -75,27 +75,42 @@ async def test_fig8a_twice_with_cycles_counted() -> None:
     json.dumps(result, allow_nan=False)
 
 
+def pause_at(bench: Bench, sample: int) -> None:
+    """Ask for a pause at the first technique's sample of this index, as the daemon does: flag, then stop."""
+    asked: list[asyncio.Task[None]] = []
+
+    def look(index: int) -> None:
+        if index == sample and not asked:
+            bench.pausing = True
+            asked.append(asyncio.ensure_future(bench.smu.stop()))
+
+    bench.smu.before_sample = look
+
+
 async def test_a_step_continues_where_a_pause_cut_it() -> None:
-    """By charge: 900 s in all at 5 pA, however the pause cuts it, with the cell disconnected meanwhile."""
+    """By charge: 900 s in all at 5 pA, however the pause cuts it, with the cell disconnected meanwhile; the driver ends
+    it on the sample."""
     bench = on_cell()
-
-    async def pause(index: int) -> None:
-        bench.pausing = True
-        await bench.smu.stop()
-
-    tasks: list[asyncio.Task[None]] = []
-    bench.smu.before_sample = lambda index: (
-        tasks.append(asyncio.ensure_future(pause(index))) if index == 100 and not tasks else None
-    )
+    pause_at(bench, 100)
     result = await go(bench, CHARGE)
-    await tasks[0]
     (charge,) = result["steps"]
     assert charge["pauses"] == 1
     assert charge["end"] == "capacity >= 12.5 uAh/cm2"
     assert charge["capacity_interpolated_ah"] == near(1.25e-12, rel=1e-6)
-    assert charge["duration_interpolated_s"] == near(900, rel=1e-3)
+    assert charge["charge_ah"] == near(1.25e-12, abs=5e-12 * 2 / 3600)
+    assert charge["duration_s"] == near(900, abs=2)
     assert [word for word in bench.smu.record if word.startswith("on")] == ["on 5e-12"] * 2
     assert any(kept["partial"] and kept["partial"]["pauses"] == 1 for kept in bench.kept)
+
+
+async def test_a_pause_does_not_lengthen_a_step_that_ends_by_time() -> None:
+    bench = on_cell()
+    pause_at(bench, 100)
+    step = 'do = "charge"\ncurrent = "5 pA"\nuntil = [{ time = "400 s" }, { voltage = "4.2 V" }]'
+    (charge,) = (await go(bench, step))["steps"]
+    assert (charge["pauses"], charge["end"]) == (1, "time >= 400 s")
+    assert charge["duration_s"] == near(400, abs=2)
+    assert charge["charge_ah"] == near(5e-12 * 400 / 3600, abs=5e-12 * 2 / 3600)
 
 
 async def test_a_stop_by_hand_ends_the_schedule_and_says_so() -> None:
@@ -199,6 +214,30 @@ async def test_a_safety_limit_is_no_end() -> None:
     assert (cut["end"], cut["then"]) == ("cut by an error", "fault")
     assert cut["samples"] > 51
     assert not bench.smu.on
+
+
+async def test_one_sample_beyond_a_safety_limit_is_a_disturbance() -> None:
+    bench = on_cell()
+    bench.smu.change = lambda reading, index: reading._replace(voltage_v=0.5) if index == 50 else reading
+    await go(bench, CHARGE)
+    discharge = DISCHARGE.replace('{ voltage = "2 V" }, ', "")
+    bench.smu.change = lambda reading, index: reading._replace(current_a=9e-9) if index == 50 else reading
+    result = await go(bench, discharge.replace("1 h", "5 min"), head=HEAD + '[safety]\ncurrent_max = "1 nA"\n')
+    assert result["completed"] is True
+
+
+async def test_a_current_must_stay_beyond_its_limit() -> None:
+    """One low reading does not end a taper, three in a row do, where the host judges: two tests in one condition."""
+    bench = on_cell()
+    low = {400, 500, 501, 502}
+    bench.smu.change = lambda reading, index: reading._replace(current_a=1e-13) if index in low else reading
+    step = (
+        'do = "cv"\nvoltage = "4.0 V"\ncurrent_limit = "20 pA"\n'
+        'until = [{ current = "< 1 pA", time = "10 s" }, { time = "5 h" }]'
+    )
+    (hold,) = (await go(bench, step))["steps"]
+    assert hold["end"] == "current < 1 pA and time >= 10 s"
+    assert hold["duration_interpolated_s"] == near(2.0 * 503)
 
 
 async def test_more_than_the_planned_charge_is_a_fault() -> None:
