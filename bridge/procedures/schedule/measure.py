@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,20 +13,18 @@ import numpy as np
 from bridge.analysis.capacity import ah, find_crossing, overshoot
 from drivers.errors import PicobridgeError, RunFailed
 from drivers.interfaces import Potentiostat
-from drivers.samples import EndReason, Flag, SampleBlock
+from drivers.samples import EndReason, SampleBlock
 from drivers.uninterrupted import to_the_end
 
-from ..common import DEFAULT_LATENCY_S, range_label
+from ..common import DEFAULT_LATENCY_S
 from ..context import Context
-from .judge import Floats, Hit, Judge, Samples
+from .judge import Hit, Judge, Samples
 from .language import Condition, Measured, Then
 from .limits import Bounds, Fault, Handover, Phase, first_phase, phase_of
+from .live import Live
 from .registers import Registers
 from .step_state import StepResult, StepState
-from .sums import Running
 
-#: Samples kept from the end of a step, for the crossing of its limit and the slope there.
-_TAIL = 10
 #: A step goes from constant current to constant voltage and back at most so often.
 _HANDOVERS_MAX = 10
 #: Beyond the safety limits for so many samples in a row: one alone may be a disturbance.
@@ -106,7 +103,7 @@ class _Measuring:
         )
         self._shortest_s = potentiostat.capabilities.interval_min_s or 1e-3
         self._settling_s = max((r.settling_s for r in potentiostat.capabilities.current_ranges), default=0.0)
-        self._live = _Live(self._state, step.interval_s)
+        self._live = Live(self._state, step.interval_s)
         self._last_end: tuple[int, float] | None = None
         self._unsafe = 0
 
@@ -153,7 +150,7 @@ class _Measuring:
 
     async def _measure(self, phase: Phase) -> tuple[EndReason, Hit | None]:
         """One technique; its end, or the condition that was seen fulfilled before."""
-        self._live = live = _Live(self._state, self._step.interval_s)
+        self._live = live = Live(self._state, self._step.interval_s)
         self._judge.restart()
         self._unsafe = 0
         end, hit = EndReason.FINISHED, None
@@ -189,7 +186,7 @@ class _Measuring:
         await to_the_end(self._potentiostat.cell_off())
         return end, hit
 
-    def _take(self, block: SampleBlock, phase: Phase, live: _Live) -> Hit | None:
+    def _take(self, block: SampleBlock, phase: Phase, live: Live) -> Hit | None:
         if self._observe is not None:
             self._observe(self._state.phase, self._state.time_s, block)
         if not len(block):
@@ -359,89 +356,6 @@ class _Measuring:
 
     def _unsafe_failure(self, what: str) -> RunFailed:
         return self._failed(what, "A safety limit never ends a step normally: find out why before the run is resumed.")
-
-
-class _Live:
-    """The technique under way: its sums on top of what the step had done before, and its last samples."""
-
-    def __init__(self, before: StepState, interval_s: float) -> None:
-        self._before = before
-        self._now = StepState.from_dict(before.to_dict())
-        self._charge, self._energy = Running(interval_s), Running(interval_s)
-        self._last_s = 0.0
-        self.tail_s: Floats = np.empty(0)
-        #: the last samples of what a limit can be on
-        self.tails: dict[str, Floats] = {}
-
-    @property
-    def time_s(self) -> float:
-        return self._before.time_s + self._last_s
-
-    @property
-    def charges(self) -> tuple[float, float]:
-        """(charge, discharge) of the step so far, in coulombs."""
-        now = self._charge.total
-        return self._before.charge_c + now.charge_c, self._before.discharge_c + now.discharge_c
-
-    def add(self, block: SampleBlock, phase: str) -> Samples:
-        """The block as the conditions see it. The noise around 0 A of an open circuit is counted as no charge."""
-        state = self._now
-        time, voltage, current = block["time_s"], block["voltage_v"], block["current_a"]
-        if not state.start_time_ns:
-            state.start_time_ns = block.start_time_ns
-        through = np.zeros(len(block)) if phase == "open" else current
-        charge = self._before.net_c + self._charge.add(time, through)
-        energy = self._before.energy_in_j - self._before.energy_out_j + self._energy.add(time, voltage * through)
-        known = voltage[np.isfinite(voltage)]
-        if len(known):
-            state.see_voltage(float(known[0]), float(known[-1]), float(known.min()), float(known.max()))
-        flowing = current[np.isfinite(current)]
-        if len(flowing):
-            state.current_end_a = float(flowing[-1])
-            state.current_max_a = max(state.current_max_a, float(np.abs(flowing).max()))
-        state.samples += len(block)
-        state.compliance += int(np.count_nonzero(block["flags"] & Flag.COMPLIANCE))
-        self.see_range(block)
-        self._last_s = float(time[-1])
-        samples = Samples(
-            self._before.time_s + time,
-            voltage,
-            np.abs(current) if phase == "cv" else np.full(len(block), np.nan),
-            np.abs(charge),
-            np.abs(energy),
-        )
-        self._remember(samples)
-        return samples
-
-    def see_range(self, block: SampleBlock) -> None:
-        self._now.range = range_label(block.attributes) or self._now.range
-
-    def _remember(self, samples: Samples) -> None:
-        self.tail_s = np.concatenate((self.tail_s, samples.time_s))[-_TAIL:]
-        for name, values in (
-            ("voltage", samples.voltage_v),
-            ("capacity", samples.capacity_c),
-            ("energy", samples.energy_j),
-        ):
-            self.tails[name] = np.concatenate((self.tails.get(name, np.empty(0)), values))[-_TAIL:]
-
-    def folded(self) -> StepState:
-        """The step's state if the technique ended now."""
-        state = StepState.from_dict(self._now.to_dict())
-        state.handovers = self._before.handovers
-        state.add_sums(self._last_s, self._charge.total, self._energy.total)
-        return state
-
-    def values(self) -> dict[str, Any]:
-        """What is worth showing while it runs. No NaN: this goes out as JSON."""
-        charge, discharge = self.charges
-        shown = {
-            "elapsed_s": self.time_s,
-            "voltage_v": self._now.voltage_end_v,
-            "current_a": self._now.current_end_a,
-            "capacity_ah": ah(abs(charge - discharge)),
-        }
-        return {name: value for name, value in shown.items() if value is not None and math.isfinite(value)}
 
 
 def _number(value: float | None) -> str:

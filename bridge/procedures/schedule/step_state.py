@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -139,7 +138,3 @@ class StepResult:
             "range": s.range,
             **self.measured,
         }
-
-
-def finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
