@@ -16,7 +16,7 @@ from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
-from .following import follow_to_result
+from .following import add_detach, follow_or_leave
 from .lab_commands import add_broker_arguments, lab_of
 from .roles import assign_roles
 
@@ -27,7 +27,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             procedure.name,
             help=procedure.summary,
             description=f"Run in the daemon: {procedure.summary}. Values take units, such as 10pA or 50uA/cm2. "
-            "Ctrl-C aborts the run and leaves the source off. Exit status 1 if a test does not pass.",
+            "Ctrl-C aborts the run and leaves the source off, unless --detach. Exit status 1 if a test does not pass.",
         )
         add_broker_arguments(parser)
         for role, kind in procedure.roles.items():
@@ -46,6 +46,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
                 help="what the health watch does, such as short=stop,drift=off (reactions: off, mark, pause, stop), or "
                 "off; may be given several times",
             )
+        add_detach(parser)
         parser.set_defaults(function=run_experiment, procedure=procedure.name, acts=True)
 
 
@@ -84,7 +85,7 @@ async def run_experiment(args: argparse.Namespace) -> int:
         named = {role: getattr(args, role) for role in procedure.roles}
         devices = assign_roles(lab, procedure.name, describe_roles(procedure.roles), named)
         run = await lab.start(procedure.name, values, devices, watch or None)
-        return await follow_to_result(run, as_json=args.json)
+        return await follow_or_leave(args, run)
 
 
 def _fitting(text: str, fields: list[dataclasses.Field[Any]]) -> dataclasses.Field[Any]:

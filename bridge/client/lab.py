@@ -100,12 +100,12 @@ class Lab:
             asked["watch"] = watch if isinstance(watch, bool) else dict(watch)
         return await self._begin("run", asked)
 
-    async def resume(self, run: str) -> Run:
+    async def resume(self, run: str | Run) -> Run:
         """Go on with a run that was interrupted, aborted or failed, from what it had saved. Returns the new run.
 
         Raises `InvalidValue` for one that cannot be gone on with, and what `start` raises.
         """
-        return await self._begin("resume", {"run": run})
+        return await self._begin("resume", {"run": run.id if isinstance(run, Run) else run})
 
     async def _begin(self, method: str, asked: Mapping[str, Any]) -> Run:
         asking = asyncio.ensure_future(self.request(method, asked))

@@ -79,13 +79,14 @@ class Run:
         return self.state.get("question")
 
     async def answer(
-        self, choice: str, values: Mapping[str, Any] | None = None, *, question: str | None = None
+        self, choice: str, values: Mapping[str, Any] | None = None, *, question: str | None = None, **typed: Any
     ) -> None:
         """Answer the question that is open (`question` is its id, for one that may have been answered meanwhile).
 
-        `values` may be text with units. Raises `InvalidValue` saying what is accepted; the question stays open then.
+        What is typed in goes by name, `answer("done", length="5 um")`, or as `values`; text with units is accepted.
+        Raises `InvalidValue` saying what is accepted; the question stays open then.
         """
-        asked: dict[str, Any] = {"run": self.id, "choice": choice, "values": dict(values or {})}
+        asked: dict[str, Any] = {"run": self.id, "choice": choice, "values": {**(values or {}), **typed}}
         if question is None and self.question is not None:
             question = str(self.question["id"])
         if question is not None:

@@ -139,14 +139,14 @@ class Daemon:
         self.broker = self.config.broker.address or BrokerAddress("127.0.0.1", self.config.broker.port)
         self._open_uplink()
         self._supervise(devices)
-        await self.runs.report_interrupted(interrupted)
+        await self.runs.report_earlier(interrupted)
         if self.config.broker.address is None:
             self.broker = await self._stack.enter_async_context(embedded_broker(self.config.broker.port))
             self.uplink.move(self.broker)
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
                 await asyncio.gather(*(supervisor.tried.wait() for supervisor in self.devices.values()))
-        self._spawn(self.runs.settle_interrupted(), "interrupted runs")
+        self._spawn(self.runs.settle_interrupted(interrupted), "interrupted runs")
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
         self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")

@@ -32,6 +32,7 @@ class Questions:
         self._tell = tell
         self._pending: _Pending | None = None
         self._numbers = itertools.count(1)
+        self._answered: tuple[str, Answer] | None = None
 
     async def ask(self, question: Question) -> Answer:
         """Wait for the answer. One after the other: a procedure that asks from two tasks has the second wait."""
@@ -70,6 +71,9 @@ class Questions:
     def answer(self, question: Any, choice: Any, values: Mapping[str, Any], by: str) -> None:
         """Raises `InvalidValue` if that is no answer to the question that is open; it stays open then."""
         pending = self._pending
+        if self._answered is not None and question == self._answered[0]:
+            said = self._answered[1]
+            raise InvalidValue(f"question {question} was answered already: {said.choice!r}, by {said.by or 'somebody'}")
         if pending is None or pending.answer.done():
             raise InvalidValue("no question is open in this run")
         if question is not None and question != pending.id:
@@ -82,5 +86,7 @@ class Questions:
         typed = None
         if asked.fields is not None and (values or choice == asked.choices[0]):
             typed = parse_fields(asked.fields, values, noun="value")
-        pending.answer.set_result(Answer(choice, typed, by=by, at_ns=time.time_ns()))
+        answer = Answer(choice, typed, by=by, at_ns=time.time_ns())
+        self._answered = (pending.id, answer)
+        pending.answer.set_result(answer)
         self._tell("answer", f"{by or 'somebody'} answered {choice!r}: {asked.text}", answer=choice, by=by)

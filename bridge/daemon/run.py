@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +22,7 @@ from drivers.interfaces import Device, Potentiostat
 from .casting import Cast, names_of
 from .catalogue import Catalogue
 from .events import Events
-from .part import Part
+from .parts import Parts
 from .pausing import Pause
 from .published import for_run
 from .questions import Questions
@@ -71,6 +70,8 @@ class Run:
         self.procedure = procedure
         self.devices = devices
         self.resumes = resumes
+        #: the run that goes on with this one
+        self.resumed_by = ""
         self.status = RunStatus.RUNNING
         self.step = ""
         self.fraction: float | None = None
@@ -82,6 +83,8 @@ class Run:
         #: the procedure, and what waits for it and cleans up (which is never cancelled)
         self.work: asyncio.Future[Any] | None = None
         self.task: asyncio.Task[None] | None = None
+        #: what the client asked for beside procedure and devices, for the journal
+        self.asked: Mapping[str, Any] = {}
         #: where the run is recorded, if it is
         self.recording: Recording | None = None
         self._cancelled = False
@@ -95,12 +98,9 @@ class Run:
         self.questions = Questions(self._changed, self._tell)
         self._pause = Pause(self._changed)
         self._description = description
-        self._pausable = self._innermost_pausable = description is not None and description.pausable
-        self._catalogue = catalogue
-        self._save = save
-        self._parts: list[dict[str, str]] = []
-        self._resumed_from: dict[tuple[str, ...], Mapping[str, Any]] = {tuple(path): state for path, state in saved}
-        self._saves: dict[tuple[str, ...], Any] = dict(self._resumed_from)
+        self._pausable = description is not None and description.pausable
+        self.parts = Parts(self, description, catalogue, lambda saves: save(run, saves), saved, self._changed)
+        self._saved = self.parts.saved_of(())
         self._background: set[asyncio.Task[None]] = set()
         self._handles = {
             role: tuple(
@@ -136,7 +136,7 @@ class Run:
     @property
     def saved(self) -> Mapping[str, Any]:
         """See `Context`."""
-        return self.saved_of(())
+        return self._saved
 
     def every_device(self, role: str) -> tuple[Device, ...]:
         """See `Context`."""
@@ -148,7 +148,7 @@ class Run:
 
     async def save(self, **state: Any) -> None:
         """See `Context`."""
-        await self.save_for((), state)
+        await self.parts.save((), state)
 
     @property
     def pausing(self) -> bool:
@@ -172,57 +172,7 @@ class Run:
         share: tuple[float, float] | None = None,
     ) -> dict[str, Any]:
         """See `Context`."""
-        return await self.perform_part(name, parameters, (title or name,), share)
-
-    # --- for `Part` --------------------------------------------------------------------------------------------
-
-    async def perform_part(
-        self,
-        name: str,
-        parameters: Mapping[str, Any],
-        path: tuple[str, ...],
-        share: tuple[float, float] | None,
-    ) -> dict[str, Any]:
-        """`path` are the titles from the run down to the part."""
-        procedure = self._catalogue.find(name)
-        parsed = procedure.parse(parameters)
-        shown = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
-        entry = {"procedure": name, "title": path[-1], "status": "running"}
-        self._parts.append(entry)
-        pausable, self._innermost_pausable = self._innermost_pausable, procedure.pausable
-        watching = nullcontext() if self.watch is None else self.watch.part(name, shown)
-        try:
-            with watching:
-                result = await procedure.run(Part(self, path, procedure, share), parsed)
-            entry["status"] = "finished"
-        except BaseException as error:
-            entry["status"] = "aborted" if isinstance(error, asyncio.CancelledError) else "failed"
-            raise
-        finally:
-            self._innermost_pausable = pausable
-            self._throttle.offer(None)
-        if self._saves.pop(path, None) is not None:
-            await self._keep()
-        if self.recording is not None:
-            self.recording.part(name, path[-1], result)
-        return result
-
-    def saved_of(self, path: tuple[str, ...]) -> Mapping[str, Any]:
-        """What the interrupted run had saved for this part; the run itself has no title."""
-        return self._resumed_from.get(path, {})
-
-    async def save_for(self, path: tuple[str, ...], state: Mapping[str, Any]) -> None:
-        """On disk when it returns."""
-        self._saves[path] = to_plain(state)
-        await self._keep()
-
-    async def _keep(self) -> None:
-        await self._save(self.run, self.saves)
-
-    @property
-    def saves(self) -> list[Any]:
-        """What a resume needs, as it stands in the journal: pairs of path and state."""
-        return [[list(path), state] for path, state in self._saves.items()]
+        return await self.parts.perform(name, parameters, (title or name,), share, pausable=self._pausable)
 
     # --- what the daemon does with it --------------------------------------------------------------------------
 
@@ -233,8 +183,7 @@ class Run:
     @property
     def resumable(self) -> bool:
         """Whether it can be gone on with after its end: it did not finish, and it has saved something."""
-        able = self._description is not None and self._description.resumable
-        return able and self.status is not RunStatus.FINISHED and bool(self._saves)
+        return self.status is not RunStatus.FINISHED and bool(self.parts.saves) and not self.resumed_by
 
     def pause(self) -> None:
         """Ask for a pause. A step that may be ended is ended; otherwise the next pause point is waited for.
@@ -268,7 +217,7 @@ class Run:
 
     def _is_to_stop(self) -> bool:
         """Whether a technique under way is to be ended, because the procedure that runs it will pause then."""
-        return self._pause.asked and self._innermost_pausable
+        return self._pause.asked and self.parts.pausable
 
     def cancel(self) -> None:
         """Abort, once: a second cancellation would hit the cleaning up that the first one has begun."""
@@ -307,6 +256,11 @@ class Run:
     def publish_start(self) -> None:
         self._throttle.offer(None)
 
+    def gone_on_with(self, by: str) -> None:
+        """Another run goes on from where this one ended."""
+        self.resumed_by = by
+        self._publish_state()
+
     def describe(self) -> dict[str, Any]:
         """The run's state, as published."""
         return {
@@ -329,7 +283,8 @@ class Run:
             "pausable": self._pausable,
             "resumable": self.resumable,
             "resumes": self.resumes or None,
-            "parts": list(self._parts),
+            "resumed_by": self.resumed_by or None,
+            "parts": self.parts.describe(),
         }
 
     def _streams(self) -> dict[str, Any]:
@@ -358,7 +313,7 @@ class Run:
 
     def _pause_for_health(self) -> bool:
         """Whether the run will pause; one that cannot is stopped."""
-        if not (self._pausable and self._innermost_pausable):
+        if not self.parts.pausable:
             return False
         self.pause()
         return True

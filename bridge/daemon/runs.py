@@ -59,13 +59,14 @@ class Runs:
         self._watch = watch or WatchOptions()
         self._catalogue = catalogue or Catalogue()
         self._runs: dict[str, Run] = {}
-        self._interrupted: dict[str, dict[str, Any]] = {}
+        #: states of runs of an earlier daemon: those that it did not end, and those that can be gone on with
+        self._earlier: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
         self._stops = 0
 
     def states(self) -> list[dict[str, Any]]:
         """States, the oldest first."""
-        return [*self._interrupted.values(), *(run.describe() for run in self._runs.values())]
+        return [*self._earlier.values(), *(run.describe() for run in self._runs.values())]
 
     async def start(
         self,
@@ -111,6 +112,7 @@ class Runs:
                     claimed.append(supervisor)
             players = {s.name: (role, s) for role, several in cast.items() for s in several}
             await self._records.begin(run, players, by=by, resumes=resumes)
+            run.asked = {"given": to_plain(parameters), "watch": watch}
             await self._journal.begin(run.run, self._entry(run))
             if self._stops != stops:
                 await self._journal.end(run.run)
@@ -141,10 +143,19 @@ class Runs:
                 f"run {name!r} cannot be resumed: it finished, had saved nothing, or is not known; accepted: {known}"
             )
         run = await self.start(
-            entry["procedure"], entry["parameters"], entry["devices"], by=by, resumes=name, saved=entry["saved"]
+            entry["procedure"],
+            entry.get("given", entry["parameters"]),
+            entry["devices"],
+            entry.get("watch"),
+            by=by,
+            resumes=str(name),
+            saved=entry["saved"],
         )
-        await self._journal.forget(name)
-        self._uplink_resumed(name)
+        await self._journal.forget(str(name))
+        if name in self._runs:
+            self._runs[str(name)].gone_on_with(run.run)
+        elif name in self._earlier:
+            self._tell_earlier({**self._earlier[str(name)], "resumable": False, "resumed_by": run.run})
         return run
 
     def find(self, name: Any) -> Run:
@@ -185,41 +196,33 @@ class Runs:
         _, late = await asyncio.wait(tasks, timeout=CLEANUP_S)
         return not late
 
-    async def report_interrupted(self, left: Mapping[str, Any]) -> None:
-        """Runs that an earlier daemon did not end. Connecting their devices switches every source off."""
+    async def report_earlier(self, left: Mapping[str, Any]) -> None:
+        """Runs of earlier daemons: those that can be gone on with, and `left`, which were not ended. Connecting their
+        devices switches every source off."""
+        for name, entry in self._journal.resumable.items():
+            if name not in left:
+                self._tell_earlier(_earlier(name, entry, entry.get("status", RunStatus.INTERRUPTED), resumable=True))
         for name, entry in left.items():
             resumable = bool(entry.get("saved"))
             if resumable:
-                await self._journal.keep(name, entry)
-            state = {
-                "run": name,
-                "procedure": entry.get("procedure", ""),
-                "parameters": entry.get("parameters", {}),
-                "devices": entry.get("devices", {}),
-                "status": RunStatus.INTERRUPTED,
-                "step": "",
-                "fraction": None,
-                "values": {},
-                "started_ns": entry.get("started_ns"),
-                "ended_ns": time.time_ns(),
-                "error": None,
-                "streams": {},
-                "folder": entry.get("folder"),
-                "resumable": resumable,
-            }
-            self._interrupted[name] = to_plain(state)
-            self._uplink.retain(self._topics.run_state(name), dumps(state))
+                await self._journal.keep(name, {**entry, "status": RunStatus.INTERRUPTED, "ended_ns": time.time_ns()})
+            state = _earlier(name, entry, RunStatus.INTERRUPTED, resumable=resumable)
+            self._tell_earlier(state)
             used = ", ".join(flat(state["devices"]))
             text = f"run {name} was interrupted when the daemon ended without notice; its devices were {used}"
             if resumable:
                 text += f"; `picobridge resume {name}` goes on with it"
             self._events.publish("run", text, severity="error", run=name)
 
-    async def settle_interrupted(self) -> None:
+    def _tell_earlier(self, state: Mapping[str, Any]) -> None:
+        self._earlier[state["run"]] = to_plain(state)
+        self._uplink.retain(self._topics.run_state(state["run"]), dumps(state))
+
+    async def settle_interrupted(self, left: Mapping[str, Any]) -> None:
         """Take an interrupted run off the journal once all its devices were connected, and so switched off."""
-        for name, state in self._interrupted.items():
-            supervisors = [self._devices[d] for d in flat(state["devices"]) if d in self._devices]
-            for supervisor in supervisors:
+        for name in left:
+            used = flat(self._earlier[name]["devices"])
+            for supervisor in [self._devices[device] for device in used if device in self._devices]:
                 if supervisor.device.interface == "potentiostat":
                     await supervisor.was_connected.wait()
                     text = f"the source of {supervisor.name}, used by the interrupted run {name}, is off"
@@ -239,16 +242,10 @@ class Runs:
         return _Plan(found, found.roles, parsed, _fields(parsed), found.run)
 
     def _entry(self, run: Run) -> dict[str, Any]:
-        """A run in the journal."""
-        names = ("procedure", "parameters", "devices", "started_ns", "folder")
-        entry = {name: value for name, value in run.describe().items() if name in names}
-        return {**entry, "saved": run.saves}
-
-    def _uplink_resumed(self, name: str) -> None:
-        """The run that is gone on with cannot be once more."""
-        if name in self._interrupted:
-            self._interrupted[name]["resumable"] = False
-            self._uplink.retain(self._topics.run_state(name), dumps(self._interrupted[name]))
+        """A run in the journal. `given` are its parameters as they were asked for, which a resume parses again."""
+        names = ("procedure", "parameters", "devices", "started_ns", "ended_ns", "folder", "status", "step", "error")
+        described = run.describe()
+        return {**{name: described[name] for name in names}, **run.asked, "saved": run.parts.saves}
 
     async def _see_to_its_end(self, run: Run, work: asyncio.Future[Any], claimed: list[DeviceSupervisor]) -> None:
         await run.finish(work)
@@ -298,3 +295,30 @@ class _Plan:
 
 def _fields(parsed: Any) -> dict[str, Any]:
     return {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+
+
+def _earlier(name: str, entry: Mapping[str, Any], status: str, *, resumable: bool) -> dict[str, Any]:
+    """The state of a run of an earlier daemon, out of its journal (which an older version may have written)."""
+    return {
+        "run": name,
+        "procedure": entry.get("procedure", ""),
+        "parameters": entry.get("parameters", {}),
+        "devices": entry.get("devices", {}),
+        "status": status,
+        "step": entry.get("step", ""),
+        "fraction": None,
+        "values": {},
+        "started_ns": entry.get("started_ns"),
+        "ended_ns": entry.get("ended_ns") or time.time_ns(),
+        "error": entry.get("error"),
+        "streams": {},
+        "health": {"enabled": False},
+        "folder": entry.get("folder"),
+        "question": None,
+        "pause": None,
+        "pausable": False,
+        "resumable": resumable,
+        "resumes": None,
+        "resumed_by": None,
+        "parts": [],
+    }

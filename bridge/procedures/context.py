@@ -90,6 +90,6 @@ class Context(Protocol):
 
         Its steps are shown as `title: step` (`title` is its name unless given). `parameters` as from a client. `share`
         is where this one's progress stands when the part begins and ends: the part's own is scaled into it. What the
-        part saves is kept beside what this one saves, under its title, until it has ended; a resumed run that performs
-        it again gives it back to it.
+        part saves is kept beside what this one saves, under its title, until it has finished; if it is performed again
+        under that title before it has, in this run or in one that resumes it, it is given back to it.
         """

@@ -27,6 +27,8 @@ def describe_fields(options: type[Options]) -> list[dict[str, Any]]:
             "required": required,
             "default": default,
         }
+        if field.metadata.get("file"):
+            entry["file"] = True  # its value is the text of a file, not the file's name
         limits = {limit: field.metadata[limit] for limit in _LIMITS if limit in field.metadata}
         described.append(to_plain(entry | limits))
     return described

@@ -1,0 +1,159 @@
+"""What a run asks, at the terminal that follows it; a line how to answer where there is no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bridge.client import Run
+from drivers.errors import InvalidValue, PicobridgeError
+
+from .stdin_lines import lines_of_stdin
+
+
+class Prompts:
+    """Somebody else may answer first; then the prompt goes."""
+
+    def __init__(self, run: Run, console: Console, progress: Progress) -> None:
+        self._run = run
+        self._console = console
+        self._progress = progress
+        self._told = ""
+        self._asking: asyncio.Task[None] | None = None
+        self._lines: AsyncIterator[str] | None = None
+
+    @asynccontextmanager
+    async def served(self, *, prompting: bool) -> AsyncIterator[None]:
+        """Prompts need a terminal to read from."""
+        async with AsyncExitStack() as stack:
+            if prompting and sys.stdin.isatty():
+                self._lines = await stack.enter_async_context(lines_of_stdin())
+            try:
+                yield
+            finally:
+                if self._asking is not None:
+                    self._asking.cancel()
+                    await asyncio.gather(self._asking, return_exceptions=True)
+
+    def look(self) -> None:
+        """At a new state of the run."""
+        question = self._run.question
+        identifier = "" if question is None else str(question["id"])
+        if identifier == self._told:
+            return
+        self._told = identifier
+        if self._asking is not None:
+            if not self._asking.done():
+                self._asking.cancel()
+                self._say("  (it was answered elsewhere)")
+            self._asking = None
+        if question is None:
+            return
+        self._say(f"{self._run.id} asks: {question['text']}")
+        for line in details(question):
+            self._say(f"  {line}")
+        if self._lines is None:
+            self._say(f"  answer with: {how_to_answer(self._run.id, question)}")
+            return
+        self._asking = asyncio.create_task(self._ask(question, self._lines), name="picobridge prompt")
+
+    async def _ask(self, question: Mapping[str, Any], lines: AsyncIterator[str]) -> None:
+        self._progress.stop()
+        try:
+            while True:
+                choice = await self._choice(question["choices"], lines)
+                values = {}
+                if choice == question["choices"][0]:
+                    values = await self._values(question["fields"] or (), lines)
+                try:
+                    await self._run.answer(choice, values, question=str(question["id"]))
+                    return
+                except InvalidValue as error:
+                    self._say(f"  {error.message}")
+        except PicobridgeError as error:
+            self._say(f"  not answered: {error}")
+        finally:
+            self._progress.start()
+
+    async def _choice(self, choices: Sequence[str], lines: AsyncIterator[str]) -> str:
+        numbered = "  ".join(f"{number} {choice}" for number, choice in enumerate(choices, 1))
+        while True:
+            self._say(f"  {numbered}  (type a number, or the words)")
+            try:
+                return choice_of(await self._line(lines), choices)
+            except InvalidValue as error:
+                self._say(f"  {error.message}")
+
+    async def _values(self, fields: Sequence[Mapping[str, Any]], lines: AsyncIterator[str]) -> dict[str, str]:
+        """Each field's; a `-` keeps its default."""
+        values = {}
+        for field in fields:
+            self._say(f"  {described(field)}{'' if field['required'] else '; - keeps that'}")
+            line = await self._line(lines)
+            if line != "-":
+                values[field["name"]] = line
+        return values
+
+    async def _line(self, lines: AsyncIterator[str]) -> str:
+        try:
+            return await anext(lines)
+        except StopAsyncIteration:
+            self._say(f"  no more input; answer with: picobridge answer {self._run.id}")
+            await asyncio.Event().wait()  # somebody else has to answer
+            raise
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
+
+def choice_of(text: str, choices: Sequence[str]) -> str:
+    """The choice that is meant by its words or its number. Raises `InvalidValue`."""
+    for choice in choices:
+        if text.strip().casefold() == choice.casefold():
+            return choice
+    if text.strip().isdecimal() and 1 <= int(text) <= len(choices):
+        return choices[int(text) - 1]
+    raise InvalidValue(f"choice is {text!r:.100}; accepted: {', '.join(choices)}")
+
+
+def described(field: Mapping[str, Any]) -> str:
+    """A field to be typed in, on one line: name, help, what is accepted, default."""
+    unit = f" {field['unit']}".rstrip()
+    accepted = [
+        f"{words} {field[limit]:g}{unit}"
+        for limit, words in (("at_least", "at least"), ("above", "more than"), ("at_most", "at most"))
+        if limit in field
+    ]
+    if field.get("choices"):
+        accepted.append("one of " + ", ".join(map(str, field["choices"])))
+    elif field["type"] == "boolean":
+        accepted.append("true or false")
+    default = "needed" if field["required"] else f"default {_worded(field['default'])}{unit}"
+    return f"{field['name']}: {field['help']} ({'; '.join([*accepted, default])})"
+
+
+def details(question: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {_worded(value)}" for name, value in (question.get("details") or {}).items()]
+
+
+def how_to_answer(run: str, question: Mapping[str, Any]) -> str:
+    """The command line that answers with the ordinary choice."""
+    needed = [f"{field['name']}=..." for field in question["fields"] or () if field["required"]]
+    return " ".join(["picobridge answer", run, shlex.quote(question["choices"][0]), *needed])
+
+
+def _worded(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(_worded, value))
+    return str(value)
