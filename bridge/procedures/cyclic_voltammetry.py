@@ -62,4 +62,5 @@ PROCEDURE = Procedure(
     run=run,
     produces={"sweeps": "each sweep: its charge and its peak", "end": "what ended it"},
     pausable=True,
+    resumable=True,
 )

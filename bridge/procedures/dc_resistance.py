@@ -148,4 +148,5 @@ PROCEDURE = Procedure(
         "resistances": "at each delay, and whether the lead had settled by then",
     },
     pausable=True,
+    resumable=True,
 )

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from drivers.errors import InvalidValue
 from mocks.world import OpenDrive
+from tests.cli.test_direct import lines
+from tests.cli.test_direct import run as run_command
 from tests.client.conftest import BenchMaker, bench
 from tests.near import near
 
@@ -29,12 +32,12 @@ async def run(b: Any, procedure: str, parameters: dict[str, Any], devices: dict[
 async def test_fig8a_by_its_example_file_on_a_6430(bench: BenchMaker) -> None:
     """50 uA/cm2 on 10 um2 are 5 pA: 12.5 uAh/cm2 after 900 s. Fewer samples than the example asks, to be quick."""
     text = (EXAMPLES / "nanobattery_fig8a.toml").read_text()
-    text = text.replace('interval = "1 s"', 'interval = "5 s"').replace('interval = "10 s"', 'interval = "30 s"')
+    text = text.replace('interval = "1 s"', 'interval = "6 s"').replace('interval = "10 s"', 'interval = "30 s"')
     async with bench("pstat", "relays", cell="fig8a", noise=False, preset_events=False) as b:
         result = await run(b, "schedule", {"schedule": text}, ON_KEITHLEY)
     assert (result["completed"], result["end"]) == (True, "the end of the schedule")
     look, charge, relax, discharge = result["steps"]
-    assert look["samples"] == near(12, abs=1)
+    assert look["samples"] == near(10, abs=1)
     assert charge["end"] == "capacity >= 12.5 uAh/cm2"
     assert charge["duration_interpolated_s"] == near(900, rel=5e-3)
     assert charge["capacity_interpolated_ah"] == near(1.25e-12, rel=5e-3)
@@ -115,18 +118,36 @@ times = 2
     assert result["cycles"][1]["coulombic_efficiency"] == near(1.0, abs=0.02)
 
 
+async def test_a_file_on_the_command_line_is_read_there(
+    bench: BenchMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rest.toml"
+    path.write_text('name = "a rest"\n[[step]]\ndo = "rest"\nuntil = { time = "1 h" }\n')
+    async with bench("pstat", "relays") as b:
+        words = ["schedule", "--broker", b.url, "--potentiostat", "pstat", "--json"]
+        assert await run_command(*words, "--schedule", str(path)) == 0
+        (result,) = lines(capsys)
+        assert (result["schedule"], result["duration_s"]) == ("a rest", near(3600.0))
+        with pytest.raises(InvalidValue, match=r"nowhere.toml' cannot be read"):
+            await run_command(*words, "--schedule", "nowhere.toml")
+        path.write_text('[[step]]\ndo = "rest"\nuntil = { time = "1 V" }\n')
+        with pytest.raises(InvalidValue, match=r"step 1: until: time is '1 V'; a quantity such as '30 s' is accepted"):
+            await run_command(*words, "--schedule", str(path))
+
+
 @pytest.mark.parametrize("devices", [ON_KEITHLEY, ON_EMSTAT], ids=["keithley", "emstat"])
 async def test_cyclic_voltammetry_on_both_wires(bench: BenchMaker, devices: dict[str, str]) -> None:
     parameters = {
         "vertex1": "4.0 V",
         "vertex2": "3.7 V",
         "begin": "3.8 V",
-        "rate": "5 mV/s",
+        "rate": "10 mV/s",
+        "step": "10 mV",
         "current_limit": "1 mA",
     }
     async with bench(*devices.values(), cell="sheet", area_m2=1e-5, noise=False) as b:
         result = await run(b, "cyclic-voltammetry", parameters, devices)
     assert [(leg["from_v"], leg["to_v"]) for leg in result["sweeps"]] == [(3.8, 4.0), (4.0, 3.7), (3.7, 3.8)]
-    assert result["duration_s"] == near(0.6 / 5e-3, rel=0.05)
+    assert result["duration_s"] == near(0.6 / 10e-3, rel=0.05)
     assert result["sweeps"][0]["charge_ah"] > result["sweeps"][0]["discharge_ah"]
     assert result["sweeps"][1]["discharge_ah"] > 0

@@ -16,9 +16,7 @@ from ..context import Context
 from .amounts import Amount
 from .carry_out import carry_out
 from .language import NEXT, Condition, Safety, Schedule, Step, Test, Then
-
-#: The hard window is so far beyond a procedure's own limits.
-_BELOW_V, _ABOVE_V = 0.2, 0.1
+from .voltages import ABOVE_V, BELOW_V
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +119,8 @@ def schedule_of(
         name=name,
         steps=tuple(steps),
         safety=Safety(
-            voltage_min_v=None if low is None else low - _BELOW_V,
-            voltage_max_v=None if high is None else high + _ABOVE_V,
+            voltage_min_v=None if low is None else low - BELOW_V,
+            voltage_max_v=None if high is None else high + ABOVE_V,
             current_max=None if current_max_a is None else amount(current_max_a, "A"),
             step_time_s=1e9,
         ),

@@ -6,7 +6,7 @@ from .language import ConstantCurrent, ConstantCurrentVoltage, ConstantVoltage, 
 from .limits import Bounds
 
 #: The hard window is so far beyond the schedule's own voltages (domain note, 1.1: 1.8 and 4.3 V for 2.0 and 4.2 V).
-_BELOW_V, _ABOVE_V = 0.2, 0.1
+BELOW_V, ABOVE_V = 0.2, 0.1
 
 
 def step_voltages(step: Step) -> tuple[list[float], list[float]]:
@@ -33,7 +33,7 @@ def window(schedule: Schedule) -> tuple[float | None, float | None]:
     pairs = [step_voltages(step) for step in schedule.steps]
     lows = [v for low, _ in pairs for v in low]
     highs = [v for _, high in pairs for v in high]
-    return (min(lows) - _BELOW_V if lows else None), (max(highs) + _ABOVE_V if highs else None)
+    return (min(lows) - BELOW_V if lows else None), (max(highs) + ABOVE_V if highs else None)
 
 
 def bounds(schedule: Schedule, reference_c: float | None) -> Bounds:
