@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.analysis.capacity import COULOMB_PER_AH, ah
+from bridge.analysis.corrected_capacity import Known
+from bridge.analysis.energy_density import parse_layers
 from bridge.analysis.formatting import area, si
 from drivers.errors import InvalidValue, Refused
 from drivers.interfaces import Options, option
 
 from .common import DEFAULT_LATENCY_S, choose, not_negative, positive
+from .cycle_geometry import AreaEntry, effective_area_m2, parse_history, valid_at
+from .planner.leads import worst
 
 #: Above this an absolute current and an area hardly belong together: the field's highest is 1.25 mA/cm2 (12.5 A/m2).
 _ODD_DENSITY_A_PER_M2 = 50.0
 
 #: What 80 nm of silicon can hold as Li15Si4, 65.3 uAh/cm2: more than that is lithium plating, or leakage.
 _ANODE_AH_PER_M2 = 0.653
+
+CHARGE_MODES = ("cc", "cc-cv", "cv")
+
+#: A constant voltage ends at this share of the current (domain note, section 3).
+_TAPER_SHARE = 1.0 / 20.0
+
+#: The stray capacitance is seldom known better than this.
+_STRAY_DOUBT = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +51,30 @@ class Cycle(Options):
     cycles: int = option(1, help="how many times charge and discharge")
     start_with: str = option("charge", help="charge or discharge")
     interval_s: float = option(0.1, unit="s", help="sampling interval")
+    charge_mode: str = option(
+        "cc",
+        choices=CHARGE_MODES,
+        help="cc: constant current; cc-cv: then voltage_max_v until the taper; cv: voltage_max_v from the start",
+    )
+    taper_current_a: float | None = option(
+        None, unit="A", above=0, help="a constant voltage ends here; a twentieth of the current unless given"
+    )
+    cv_current_limit_a: float | None = option(
+        None, unit="A", above=0, help="most that the source may give at constant voltage; its own limit unless given"
+    )
+    length_m: float | None = option(None, unit="m", above=0, help="length of the cross-section, instead of the area")
+    width_m: float | None = option(None, unit="m", above=0, help="width of the cross-section, instead of the area")
+    damage_depth_m: float = option(
+        0.0, unit="m", at_least=0, help="dead layer that the ion beam left on each surface (up to 25 nm at 30 kV)"
+    )
+    area_history: str = option(
+        "", help="areas by date, the latest counts: '2026-11-20 = 5 um x 2 um; 2026-11-21 = 4.6 um x 1.8 um'"
+    )
+    leads: str = option(
+        "", help="leads in the circuit by name, such as feedthrough,manipulator: their floor is checked"
+    )
+    stack: str = option("", help="layers for the energy density: 'steel 10 um, LiCoO2 10 um, LiPON 1.8 um'")
+    plating: bool = option(False, help="the anode is plated lithium: the charged stack is thicker")
     route: str = option("", help="route of the feedthrough to select first; none unless given")
     route_floor_a: float | None = option(None, unit="A", help="least current that the route passed its noise test at")
     tolerance: float = option(0.1, unit="1", help="the instrument's error and leak may be this share of the current")
@@ -48,6 +84,16 @@ class Cycle(Options):
     stray_f: float = option(
         0.0, unit="F", help="capacitance of the lead; its charge is taken off the cell's, beside raw"
     )
+    stray_uncertainty_f: float | None = option(
+        None, unit="F", at_least=0, help="standard uncertainty of stray_f; a fifth of it unless given"
+    )
+    leak_a: float = option(
+        0.0, unit="A", help="leak that discharges the cell, by leak-or-trap; taken off the charge, beside raw"
+    )
+    leak_uncertainty_a: float | None = option(
+        None, unit="A", at_least=0, help="what the leak check leaves open (95 %); without it no efficiency has digits"
+    )
+    resistance_delay_s: float = option(1.0, unit="s", above=0, help="from an edge to the voltage of its resistance")
     latency_s: float = option(DEFAULT_LATENCY_S, unit="s", help="from a sample to the source off, for the overshoot")
 
     def __post_init__(self) -> None:
@@ -74,11 +120,81 @@ class Cycle(Options):
             raise InvalidValue(
                 f"voltage_min_v is {self.voltage_min_v:g} V, not below voltage_max_v, {self.voltage_max_v:g} V"
             )
+        self._check_area()
         self._check_current()
+        if self.leads:
+            worst(self.lead_names)
+        if self.stack:
+            parse_layers(self.stack)
         if self.capacity_limit_c is not None and self.capacity_limit_ah_per_m2 is not None:
             raise InvalidValue("capacity_limit_c and capacity_limit_ah_per_m2 are both given; one of them is accepted")
-        if self.capacity_limit_ah_per_m2 is not None and self.area_m2 is None:
+        if self.capacity_limit_ah_per_m2 is not None and not self._has_area:
             raise InvalidValue("capacity_limit_ah_per_m2 needs area_m2, such as '10 um2'")
+
+    @property
+    def _has_area(self) -> bool:
+        return self.area_m2 is not None or self.length_m is not None or bool(self.area_history)
+
+    @property
+    def lead_names(self) -> list[str]:
+        return [name.strip() for name in self.leads.split(",") if name.strip()]
+
+    def _check_area(self) -> None:
+        if (self.length_m is None) != (self.width_m is None):
+            raise InvalidValue("length_m and width_m belong together: give both, such as '5 um' and '2 um', or area_m2")
+        ways = {"area_m2": self.area_m2, "length_m and width_m": self.length_m, "area_history": self.area_history}
+        given = [name for name, value in ways.items() if value]
+        if len(given) > 1:
+            raise InvalidValue(f"{' and '.join(given)} given; one of {', '.join(ways)} is accepted")
+        if self.length_m is not None and self.width_m is not None:
+            effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)
+        if self.area_history:
+            parse_history(self.area_history, self.damage_depth_m)
+
+    def areas(self) -> tuple[AreaEntry, ...]:
+        """What was said of the area, by date; empty if nothing was."""
+        if self.area_history:
+            return parse_history(self.area_history, self.damage_depth_m)
+        if self.length_m is not None and self.width_m is not None:
+            return (AreaEntry(0, effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)),)
+        return () if self.area_m2 is None else (AreaEntry(0, self.area_m2),)
+
+    def at(self, now_ns: int) -> Cycle:
+        """These parameters with the area that is valid at `now_ns` as `area_m2`. Raises `InvalidValue` if none is."""
+        areas = self.areas()
+        if not areas:
+            return self
+        entry = valid_at(areas, now_ns)
+        return replace(self, area_m2=entry.area_m2, length_m=None, width_m=None, area_history="")
+
+    def cut_again(self, area_m2: float | None, current_a: float | None) -> Cycle:
+        """After the cross-section was cleaned again: what goes by area follows by itself, the rest is scaled."""
+        changed: dict[str, Any] = {}
+        if self.current_a is not None and current_a is not None:
+            changed["current_a"] = current_a
+        if area_m2 is not None:
+            changed["area_m2"] = area_m2
+            if self.area_m2 is not None:
+                share = area_m2 / self.area_m2
+                for name in ("reference_capacity_ah", "capacity_limit_c"):
+                    if getattr(self, name) is not None:
+                        changed[name] = getattr(self, name) * share
+        return replace(self, **changed)
+
+    @property
+    def taper_a(self) -> float:
+        return self.taper_current_a if self.taper_current_a is not None else _TAPER_SHARE * self.current
+
+    @property
+    def known(self) -> Known:
+        """Of lead and leak, for the corrected capacity."""
+        doubt = self.stray_uncertainty_f if self.stray_uncertainty_f is not None else _STRAY_DOUBT * self.stray_f
+        return Known(
+            stray_f=self.stray_f,
+            stray_uncertainty_f=doubt,
+            leak_a=self.leak_a,
+            leak_uncertainty_a=self.leak_uncertainty_a,
+        )
 
     def _check_current(self) -> None:
         ways = {
@@ -87,7 +203,7 @@ class Cycle(Options):
             "c_rate": self.c_rate,
         }
         given = [name for name, value in ways.items() if value is not None]
-        if self.current_density_a_per_m2 is not None and self.area_m2 is None:
+        if self.current_density_a_per_m2 is not None and not self._has_area:
             raise InvalidValue("current_density_a_per_m2 needs area_m2, such as '10 um2'")
         if self.c_rate is not None and self.reference_capacity_ah is None:
             raise InvalidValue("c_rate needs reference_capacity_ah: a C-rate without a capacity is no current")
@@ -141,7 +257,11 @@ class Cycle(Options):
             "cycles_asked": self.cycles,
             "start_with": self.start_with,
             "interval_s": self.interval_s,
+            "charge_mode": self.charge_mode,
+            "taper_current_a": None if self.charge_mode == "cc" else self.taper_a,
             "stray_f": self.stray_f,
+            "leak_a": self.leak_a,
+            "leak_uncertainty_a": self.leak_uncertainty_a,
             "route": self.route,
         }
 

@@ -1,227 +1,221 @@
-"""One galvanostatic step: run it, count its charge as it goes, and see where its limit was crossed."""
+"""One step of a cycle, charge or discharge: the techniques that it is made of, over pauses and to its end."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from bridge.analysis.capacity import Charge, ChargeCounter, Crossing, Overshoot, ah, find_crossing, overshoot
+from bridge.analysis.capacity import ah
 from drivers.interfaces import Potentiostat
-from drivers.samples import EndReason, Flag, SampleBlock
-from drivers.techniques import Galvanostatic
+from drivers.samples import EndReason
+from drivers.techniques import Galvanostatic, Potentiostatic
 from drivers.uninterrupted import to_the_end
 
-from .common import Reporter, range_label
+from .common import Reporter
+from .context import Context
 from .cycle_parameters import Cycle
+from .cycle_watch import CONTACT_LOST, Segment, Watch
 
-#: Samples kept from the end of a step, for the crossing of its limit and the slope there.
-_TAIL = 10
+#: Wall seconds between two saves of a step under way.
+_SAVE_S = 1.0
+
+#: The share of a charge that its constant current is taken to be, where a constant voltage follows.
+_BEFORE_CV = 0.8
+
+#: Less than these shares of a step are nothing that is left of it.
+_NOTHING = 1e-9
+
+CHARGE, DISCHARGE = "charge", "discharge"
+STOPPED = EndReason.STOPPED.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
-    """What one step did. `passed_c` is the charge until the last sample, unsigned; `interpolated_c` until the limit.
-
-    `stray_c` of it went into the lead's capacitance and not into the cell: C times the change of voltage.
-    """
+    """A step under way. `phase` is "cc" or "cv"; `segments` what its techniques did, the last one cut where a pause, an
+    error or an abort came."""
 
     cycle: int
     kind: str
-    end: EndReason
-    start_time_ns: int
-    duration_s: float
-    interpolated_s: float | None
-    charge: Charge
-    passed_c: float
-    interpolated_c: float | None
-    voltage_start_v: float
-    voltage_end_v: float
-    voltage_lowest_v: float
-    voltage_highest_v: float
-    overshoot: Overshoot | None
-    late_charge_c: float
-    stray_c: float
-    samples: int
-    compliance: int
-    range: str | None
+    phase: str
+    segments: list[Segment] = field(default_factory=list)
+    pauses: int = 0
+    end: str = ""
+
+    @property
+    def charging(self) -> bool:
+        return self.kind == CHARGE
+
+    @property
+    def passed_c(self) -> float:
+        return sum(s.charge_c if self.charging else s.discharge_c for s in self.segments)
+
+    @property
+    def cell_c(self) -> float:
+        """Without what flowed while the contact was open: what counts when the step goes on."""
+        lost = sum(abs(gap.lost_c) for s in self.segments for gap in s.found_gaps)
+        return max(0.0, self.passed_c - lost)
+
+    @property
+    def duration_s(self) -> float:
+        return sum(s.duration_s for s in self.segments)
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "cycle": self.cycle,
             "kind": self.kind,
-            "end": self.end.value,
-            "start_time_ns": self.start_time_ns,
-            "duration_s": self.duration_s,
-            "duration_interpolated_s": self.interpolated_s,
-            "charge_ah": ah(self.passed_c),
-            "charge_interpolated_ah": None if self.interpolated_c is None else ah(self.interpolated_c),
-            "charge_into_cell_ah": ah(self.passed_c - self.stray_c),
-            "charge_wrong_way_ah": ah(self._wrong_way_c),
-            "charge_after_last_sample_at_most_ah": ah(self.late_charge_c),
-            "gap_charge_ah": ah(self.charge.gap_c),
-            "gaps": [[gap.from_s, gap.to_s] for gap in self.charge.gaps],
-            "voltage_start_v": self.voltage_start_v,
-            "voltage_end_v": self.voltage_end_v,
-            "voltage_min_v": self.voltage_lowest_v,
-            "voltage_max_v": self.voltage_highest_v,
-            "overshoot": None
-            if self.overshoot is None
-            else {
-                "slope_v_per_s": self.overshoot.slope_v_per_s,
-                "worst_v": self.overshoot.worst_v,
-                "observed_v": self.overshoot.observed_v,
-            },
-            "samples": self.samples,
-            "compliance_samples": self.compliance,
+            "phase": self.phase,
+            "pauses": self.pauses,
+            "segments": [s.to_dict() for s in self.segments],
         }
 
-    @property
-    def _wrong_way_c(self) -> float:
-        return self.charge.discharge_c if self.kind == "charge" else self.charge.charge_c
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Step:
+        segments = [Segment(**s) for s in saved["segments"]]
+        return cls(saved["cycle"], saved["kind"], saved["phase"], segments, saved["pauses"])
 
 
-async def run_step(
-    potentiostat: Potentiostat,
-    p: Cycle,
-    reporter: Reporter,
-    cycle: int,
-    kind: str,
-    fraction: float,
-    share: float,
-) -> Step:
-    """Charge or discharge until a limit. `fraction` of the run is done before it, and it is `share` of the run."""
-    charging = kind == "charge"
-    technique = Galvanostatic(
-        current_a=p.current if charging else -p.current,
-        duration_s=p.time_limit_s,
-        interval_s=p.interval_s,
-        voltage_min_v=p.voltage_min_v,
-        voltage_max_v=p.voltage_max_v,
-        charge_limit_c=p.charge_limit_c,
-    )
-    watch = _Watch(p, charging)
-    reporter.now(kind, fraction, cycle=cycle)
-    async with aclosing(potentiostat.run(technique)) as run:
-        async for block in run:
-            watch.add(block)
-            reporter.maybe(kind, fraction + share * watch.fraction, cycle=cycle, **watch.values())
-    await to_the_end(potentiostat.cell_off())
-    reporter.now(kind, fraction + share, cycle=cycle, **watch.values())
-    return watch.step(cycle, kind)
+def begin(p: Cycle, cycle: int, kind: str) -> Step:
+    return Step(cycle, kind, "cv" if kind == CHARGE and p.charge_mode == "cv" else "cc")
 
 
-class _Watch:
-    """Takes a step's blocks as they come; keeps sums and the last samples, never the whole step."""
+class StepRunner:
+    """Runs a step until a limit ends it; goes on after a pause with the charge and the time that are left."""
 
-    def __init__(self, p: Cycle, charging: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        potentiostat: Potentiostat,
+        p: Cycle,
+        step: Step,
+        reporter: Reporter,
+        *,
+        span: tuple[float, float],
+        save: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._potentiostat = potentiostat
         self._p = p
-        self._charging = charging
-        self._counter = ChargeCounter(p.interval_s, start_s=0.0)
-        self._tail = (np.empty(0), np.empty(0), np.empty(0))
-        self._first_v = math.nan
-        self._lowest_v, self._highest_v = math.inf, -math.inf
-        self._last_v = math.nan
-        self._last_s = 0.0
-        self._samples = 0
-        self._compliance = 0
-        self._start_ns = 0
-        self._end = EndReason.FINISHED
-        self._range: str | None = None
+        self._step = step
+        self._reporter = reporter
+        self._from, self._share = span
+        self._save = save
+        self._best = 0.0
 
-    def add(self, block: SampleBlock) -> None:
-        if block.end is not None:
-            self._end = block.end
-        self._range = range_label(block.attributes) or self._range
-        if not len(block):
-            return
-        time, voltage, current = block["time_s"], block["voltage_v"], block["current_a"]
-        if not self._samples:
-            self._start_ns = block.start_time_ns
-        self._counter.add(time, current)
-        joined = zip(self._tail, (time, voltage, current), strict=True)
-        self._tail = tuple(np.concatenate(pair)[-_TAIL:] for pair in joined)  # type: ignore[assignment]  # three stay three
-        known = voltage[np.isfinite(voltage)]
-        if len(known):
-            if math.isnan(self._first_v):
-                self._first_v = float(known[0])
-            self._last_v = float(known[-1])
-            self._lowest_v = min(self._lowest_v, float(known.min()))
-            self._highest_v = max(self._highest_v, float(known.max()))
-        self._last_s = float(time[-1])
-        self._samples += len(block)
-        self._compliance += int(np.count_nonzero(block["flags"] & Flag.COMPLIANCE))
+    async def run(self) -> None:
+        """To the step's end, which is then in `step.end`."""
+        step = self._step
+        self._reporter.now(step.kind, self._from, cycle=step.cycle)
+        while not step.end:
+            technique = self._technique()
+            if isinstance(technique, str):
+                step.end = technique
+                break
+            segment = await self._measure(technique)
+            if segment.end == STOPPED and self._context.pausing:
+                step.pauses += 1
+                await self._save()
+                await self._context.pause_point()
+            elif segment.end == EndReason.VOLTAGE_MAX.value and step.charging and self._p.charge_mode == "cc-cv":
+                step.phase = "cv"
+            else:
+                step.end = segment.end
+        self._tell(self._reporter.now, 1.0, step.duration_s, step.segments[-1].voltage_end_v, step.passed_c)
 
-    @property
-    def _passed_c(self) -> float:
-        charge = self._counter.charge
-        return charge.charge_c if self._charging else charge.discharge_c
-
-    @property
-    def fraction(self) -> float:
-        """How far the step is by whichever of its limits is nearest: an estimate."""
-        target = self._p.voltage_max_v if self._charging else self._p.voltage_min_v
-        way = target - self._first_v
-        shares = [self._last_s / self._p.time_limit_s]
-        if way and math.isfinite(way):
-            shares.append((self._last_v - self._first_v) / way)
-        if self._p.charge_limit_c:
-            shares.append(self._passed_c / self._p.charge_limit_c)
-        return min(max(0.0, *shares), 1.0)
-
-    def values(self) -> dict[str, Any]:
-        """What is worth showing while it runs. No NaN: this goes out as JSON."""
-        passed = ah(self._passed_c)
-        shown = {
-            "elapsed_s": self._last_s,
-            "voltage_v": self._last_v,
-            "charge_ah": passed,
-            "charge_ah_per_m2": self._p.per_area(passed),
-        }
-        return {name: value for name, value in shown.items() if value is not None and math.isfinite(value)}
-
-    def step(self, cycle: int, kind: str) -> Step:
-        p = self._p
-        time, voltage, current = self._tail
-        limit = p.voltage_max_v if self._charging else p.voltage_min_v
-        at_limit = self._end in (EndReason.VOLTAGE_MAX, EndReason.VOLTAGE_MIN)
-        crossing = find_crossing(time, voltage, limit, rising=self._charging) if at_limit else None
-        late = abs(p.current) * (p.interval_s + p.latency_s)
-        interpolated_s, interpolated_c = self._until_limit(crossing, time, current)
-        return Step(
-            cycle=cycle,
-            kind=kind,
-            end=self._end,
-            start_time_ns=self._start_ns,
-            duration_s=self._last_s,
-            interpolated_s=interpolated_s,
-            charge=self._counter.charge,
-            passed_c=self._passed_c,
-            interpolated_c=interpolated_c,
-            voltage_start_v=self._first_v,
-            voltage_end_v=self._last_v,
-            voltage_lowest_v=self._lowest_v,
-            voltage_highest_v=self._highest_v,
-            overshoot=overshoot(
-                time, voltage, limit, rising=self._charging, period_s=p.interval_s, latency_s=p.latency_s
-            ),
-            late_charge_c=late,
-            stray_c=p.stray_f * abs(self._last_v - self._first_v) if p.stray_f else 0.0,
-            samples=self._samples,
-            compliance=self._compliance,
-            range=self._range,
+    def _technique(self) -> Galvanostatic | Potentiostatic | str:
+        """What is left to do, or what has ended the step already."""
+        p, step = self._p, self._step
+        left_s = p.time_limit_s - step.duration_s
+        limit_c = p.charge_limit_c
+        left_c = None if limit_c is None else limit_c - step.cell_c
+        if left_s <= _NOTHING * p.time_limit_s:
+            return EndReason.DURATION.value
+        if left_c is not None and limit_c is not None and left_c <= _NOTHING * limit_c:
+            return EndReason.CAPACITY.value
+        if step.phase == "cv":
+            return Potentiostatic(
+                voltage_v=p.voltage_max_v,
+                duration_s=left_s,
+                interval_s=p.interval_s,
+                current_limit_a=p.cv_current_limit_a,
+                taper_current_a=p.taper_a,
+                charge_limit_c=left_c,
+            )
+        return Galvanostatic(
+            current_a=p.current if step.charging else -p.current,
+            duration_s=left_s,
+            interval_s=p.interval_s,
+            voltage_min_v=p.voltage_min_v,
+            voltage_max_v=p.voltage_max_v,
+            charge_limit_c=left_c,
         )
 
-    def _until_limit(
-        self, crossing: Crossing | None, time: np.ndarray[Any, Any], current: np.ndarray[Any, Any]
-    ) -> tuple[float | None, float | None]:
-        """Device time and charge at the instant when the limit was crossed, between two samples."""
-        passed, last = self._passed_c, abs(float(current[-1])) if len(current) else math.nan
-        if crossing is not None:
-            return crossing.time_s, passed - last * (self._last_s - crossing.time_s)
-        limit = self._p.charge_limit_c
-        if self._end is EndReason.CAPACITY and limit is not None and last > 0:
-            return self._last_s - (passed - limit) / last, limit
-        return None, None
+    async def _measure(self, technique: Galvanostatic | Potentiostatic) -> Segment:
+        """One technique. What it did is kept in the step however it is left, and saved if that was not its end."""
+        step, p = self._step, self._p
+        watch = Watch(technique, charging=step.charging, stray_f=p.stray_f, area_m2=p.area_m2, latency_s=p.latency_s)
+        saved = time.monotonic()
+        try:
+            async with aclosing(self._potentiostat.run(technique)) as run:
+                async for block in run:
+                    watch.add(block)
+                    self._show(watch)
+                    if time.monotonic() - saved > _SAVE_S:
+                        await self._save_cut(watch)
+                        saved = time.monotonic()
+        except BaseException:
+            if watch.passed_c > 0:
+                step.segments.append(watch.finish())
+            await to_the_end(self._save())
+            raise
+        await to_the_end(self._potentiostat.cell_off())
+        segment = watch.finish()
+        step.segments.append(segment)
+        return segment
+
+    async def _save_cut(self, watch: Watch) -> None:
+        """As if the technique had ended here: a process that is killed resumes from it."""
+        self._step.segments.append(watch.so_far())
+        try:
+            await self._save()
+        finally:
+            self._step.segments.pop()
+
+    def _show(self, watch: Watch) -> None:
+        step = self._step
+        self._best = max(self._best, self._fraction(watch))
+        elapsed_s, passed_c = step.duration_s + watch.last_s, step.passed_c + watch.passed_c
+        self._tell(self._reporter.maybe, self._best, elapsed_s, watch.last_v, passed_c)
+
+    def _tell(
+        self, tell: Callable[..., None], share: float, elapsed_s: float, voltage_v: float | None, passed_c: float
+    ) -> None:
+        """What is worth showing while it runs. No NaN: this goes out as JSON."""
+        shown = {
+            "elapsed_s": elapsed_s,
+            "voltage_v": voltage_v,
+            "charge_ah": ah(passed_c),
+            "charge_ah_per_m2": self._p.per_area(ah(passed_c)),
+        }
+        values = {name: value for name, value in shown.items() if value is not None and math.isfinite(value)}
+        tell(self._step.kind, self._from + self._share * share, cycle=self._step.cycle, **values)
+
+    def _fraction(self, watch: Watch) -> float:
+        """How far the step is by whichever of its limits is nearest: an estimate."""
+        step, p = self._step, self._p
+        first = step.segments[0].voltage_start_v if step.segments else watch.first_v
+        shares = [(step.duration_s + watch.last_s) / p.time_limit_s]
+        if step.phase == "cc" and first is not None:
+            way = (p.voltage_max_v if step.charging else p.voltage_min_v) - first
+            whole = _BEFORE_CV if step.charging and p.charge_mode == "cc-cv" else 1.0
+            if way and math.isfinite(way):
+                shares.append(whole * (watch.last_v - first) / way)
+        if p.charge_limit_c:
+            shares.append((step.passed_c + watch.passed_c) / p.charge_limit_c)
+        return min(max(0.0, *shares), 1.0)
+
+
+__all__ = ["CHARGE", "CONTACT_LOST", "DISCHARGE", "STOPPED", "Step", "StepRunner", "begin"]

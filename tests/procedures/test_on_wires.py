@@ -4,6 +4,7 @@ board on a serial line, the picomotor on USB, all in one world."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,14 @@ class Rig:
     served: dict[str, Served] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reached: dict[str, asyncio.Event] = field(default_factory=dict)
+    saved: dict[str, Any] = field(default_factory=dict)
+    pausing: bool = False
+
+    async def save(self, **state: Any) -> None:
+        json.dumps(state, allow_nan=False)
+
+    async def pause_point(self) -> None:
+        return
 
     def device(self, role: str) -> Device:
         if role not in self.devices:
