@@ -48,19 +48,28 @@ class Advice:
 class Burst:
     """A short, fast record of the same path: what mains there is before the slow record's integration takes it off.
 
-    `integration_s` is the fast record's own; `slow_integration_s` that of the record which was judged.
+    `integration_s` is the fast record's own; `slow_integration_s` that of the record which was judged. `overloaded`:
+    the instrument went over range as soon as it did not average over mains cycles; then there is no spectrum.
     """
 
     spectrum: Spectrum
     integration_s: float | None
     slow_integration_s: float | None
+    overloaded: bool = False
 
 
 def advise(result: NoiseResult, burst: Burst | None = None) -> list[Advice]:
     """Causes with their evidence, the one that explains most first."""
     if len(result.averages.current_a) < 3 * _STEP_WINDOW:
         return []
-    found = [*_mains(result, burst), *_aliased(result), *_drift(result), *_steps(result), *_offset(result)]
+    found = [
+        *_mains(result, burst),
+        *_beyond_range(burst),
+        *_aliased(result),
+        *_drift(result),
+        *_steps(result),
+        *_offset(result),
+    ]
     return sorted((advice for advice in found if advice.share >= _SHARE), key=lambda advice: -advice.share)
 
 
@@ -100,6 +109,22 @@ def _mains(result: NoiseResult, burst: Burst | None) -> list[Advice]:
                 )
             )
     return advices
+
+
+def _beyond_range(burst: Burst | None) -> list[Advice]:
+    """Alternating current that only the integration keeps within the range: the amplifier before it may clip."""
+    if burst is None or not burst.overloaded:
+        return []
+    return [
+        Advice(
+            "pick-up beyond the range",
+            "a fast record goes over range at once: more alternating current than the range holds flows, and only the "
+            "averaging over mains cycles hides it",
+            "Shield the lead; until then the mean may be false by what the amplifier clips. A larger range shows how "
+            "much it is.",
+            1.0,
+        )
+    ]
 
 
 def _lines(spectrum: Spectrum, mains_hz: float) -> dict[float, float]:

@@ -85,7 +85,8 @@ async def run(context: Context, parameters: NoiseSurvey) -> dict[str, Any]:
 def _row(route: str, result: dict[str, Any]) -> dict[str, Any]:
     names = ("set_current_a", "verdict", "decided_by", "mean_a", "std_a", "std_upper_a", "drift_over_test_a")
     mains = {f"{frequency_hz:g} Hz": amplitude for frequency_hz, amplitude in _mains(result).items()}
-    return {"route": route, **{name: result[name] for name in names}, "mains_a_rms": mains}
+    overloaded = bool(result["burst"] and result["burst"]["overloaded"])
+    return {"route": route, **{name: result[name] for name in names}, "mains_a_rms": mains, "beyond_range": overloaded}
 
 
 def _mains(result: dict[str, Any]) -> dict[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -146,7 +147,7 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
         "interval_s": parameters.interval_s,
         "voltage_limit_v": parameters.voltage_limit_v,
         "advice": [asdict(one) for one in advice],
-        "burst": None if burst is None else {"rate_hz": burst.spectrum.rate_hz, "lines": lines_to_list(burst.spectrum)},
+        "burst": None if burst is None else _burst_to_dict(burst),
         "instrument": instrument(potentiostat),
         "range": used.range.label,
         "range_full_scale_a": used.range.full_scale_a,
@@ -209,7 +210,16 @@ async def _burst(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) -
     async with aclosing(potentiostat.run(p.technique(p.burst_s, interval_s))) as run:
         record = SampleBlock.concatenate([block async for block in run])
     integration_s = record.attributes.get("integration_s")
-    return Burst(spectrum(record["time_s"], record["current_a"]), integration_s, able.integration_s)
+    overloaded = record.end is EndReason.OVERLOAD
+    return Burst(spectrum(record["time_s"], record["current_a"]), integration_s, able.integration_s, overloaded)
+
+
+def _burst_to_dict(burst: Burst) -> dict[str, Any]:
+    return {
+        "rate_hz": burst.spectrum.rate_hz if math.isfinite(burst.spectrum.rate_hz) else None,
+        "lines": lines_to_list(burst.spectrum),
+        "overloaded": burst.overloaded,
+    }
 
 
 def _ended(record: SampleBlock, p: NoiseTest) -> str:

@@ -36,3 +36,11 @@ def summary(result: Mapping[str, Any]) -> Summary:
         rows=[("Instrument", instrument(result))],
         tables=[Table("Comparison", _HEADER, rows), *advice_tables(result["advice"])],
     )
+
+
+def _mains(row: Mapping[str, Any]) -> str:
+    if row["beyond_range"]:
+        return "more than the range holds"
+    return (
+        ", ".join(f"{si(amplitude, 'A')} at {name}" for name, amplitude in row["mains_a_rms"].items()) or "none found"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.analysis.formatting import area, duration, si
+from drivers.calls import split_unit
 
 from .summary import Summary, Table, instrument, when
 
@@ -76,7 +77,7 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     if entry.get("area"):
         words.append(str(entry["area"]["text"]))
     values = entry.get("values") or {}
-    shown = [f"{name} {value:.4g}" for name, value in values.items() if isinstance(value, float)]
+    shown = [_value(name, value) for name, value in values.items() if isinstance(value, float)]
     return (
         f"{entry['number']} {entry['title']}",
         when(entry["ended_ns"]),
@@ -84,3 +85,11 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
         ". ".join(word for word in words if word),
         ", ".join(shown),
     )
+
+
+def _value(name: str, value: float) -> str:
+    """`ion_current_a` as "ion current 300 pA"."""
+    words, unit = split_unit(name)
+    if unit == "deg":
+        return f"{words.replace('_', ' ')} {value:.4g} deg"
+    return f"{words.replace('_', ' ')} {si(value, unit)}"

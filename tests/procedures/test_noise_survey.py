@@ -14,6 +14,7 @@ from mocks.world import World
 from tests.near import near
 
 from .bench import Bench
+from .test_on_wires import rig
 
 PROCEDURE = find("noise-survey")
 
@@ -38,6 +39,15 @@ async def test_the_routes_of_the_paper() -> None:
     json.dumps(result, allow_nan=False)
     page = page_of("noise-survey").summary(result)
     assert page.tables[0].rows[1][0] == "manipulator-ground"
+
+
+async def test_mains_beyond_the_range_is_not_called_none() -> None:
+    """A 6430 on its 10 pA range holds 1 pA with 150 pA of mains beside it while it integrates over whole cycles, and
+    goes over range as soon as it does not."""
+    async with rig(World(seed=1), "potentiostat", "feedthrough") as lab:
+        part = await lab.do("noise-test", route="manipulator-ground", current="1 pA", duration=60, settle=5)
+    assert part["burst"] == {"rate_hz": None, "lines": [], "overloaded": True}
+    assert "pick-up beyond the range" in [advice["cause"] for advice in part["advice"]]
 
 
 async def test_one_route_that_is_not_quiet_decides() -> None:
