@@ -94,5 +94,6 @@ def differential_capacity(
     at_edges = np.interp(edges, envelope[keep], q[keep])
     slope = np.abs(np.diff(at_edges)) / width
     window = np.ones(smoothing_bins)
-    smooth = np.convolve(slope, window, "same") / np.convolve(np.ones(bins), window, "same")
-    return Differential(edges[:-1] + width / 2, smooth, width, width * smoothing_bins, noise)
+    smooth: Floats = np.convolve(slope, window, "same") / np.convolve(np.ones(bins), window, "same")
+    middles = (edges[:-1] + width / 2).astype(np.float64)
+    return Differential(middles, smooth, width, width * smoothing_bins, noise)

@@ -34,7 +34,7 @@ class Layer:
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
     """ "steel 10 um, LiCoO2 10 um, LiPON 1.8 um" as layers. Raises `InvalidValue` naming what is no layer."""
-    layers = []
+    layers: list[Layer] = []
     for part in text.split(","):
         match = _LAYER.fullmatch(part)
         if match is None:

@@ -19,7 +19,7 @@ from .prompting import Prompts
 from .summaries import print_result
 
 #: Verdicts after which the next command may follow.
-_GOOD = ("pass", "contact", "go", "no short", "completed")
+_GOOD = ("pass", "contact", "go", "no short", "completed", "leak", "trap")
 
 
 def add_detach(parser: argparse.ArgumentParser) -> None:
