@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from .circuit import Load, Node, Tally
 from .clock import NS
 from .drives import CurrentDrive, Drive, OpenDrive, Reading, VoltageDrive
-from .events import FOREVER_NS, Contact, Schedule
+from .events import FOREVER_NS, Contact, Schedule, parse_event
 from .noise import FORGOTTEN_NS, Noise, StageMove
+from .randomness import make_key
 
 if TYPE_CHECKING:
     from .world import World
@@ -23,6 +24,9 @@ _STEP_V = 0.03
 _SHORTEST_STEP_S = 1e-4
 
 _NO_DRIVE = CurrentDrive(0.0)
+
+#: What a tip does that touches but is not pressed on.
+_LIGHT_TOUCH = {"kind": "vibration", "mean_closed_s": 0.3, "mean_open_s": 0.2}
 
 
 class Terminals:
@@ -41,6 +45,8 @@ class Terminals:
         self.input_resistance_ohm = input_resistance_ohm
         self.bias_current_a = bias_current_a
         self.schedule = Schedule()
+        self._light_touch = Schedule()
+        self._light_touch.add(parse_event(make_key(world.seed, "light touch", 0), _LIGHT_TOUCH), now_ns)
         self._world = world
         self._noise = noise
         self._drive: Drive = OpenDrive()
@@ -140,12 +146,19 @@ class Terminals:
         world = self._world
         if not (world.tip.touching and "cell" in world.wiring.closed_routes):
             return Contact(closed=False), FOREVER_NS
-        return self.schedule.contact(self._time_ns, world.events.switches)
+        base, until_ns = world.events.switches, FOREVER_NS
+        if world.tip.film_ohm:
+            base = replace(base, series_ohm=base.series_ohm + world.tip.resistance_ohm)
+        if world.tip.light:
+            base, until_ns = self._light_touch.contact(self._time_ns, base)
+        contact, change_ns = self.schedule.contact(self._time_ns, base)
+        return contact, min(change_ns, until_ns)
 
     def _live(self, until_ns: int, tally: Tally, *, measures: bool) -> None:
         world = self._world
         tally.limited = self._limited
         while self._time_ns < until_ns:
+            world.tip.live_until(self._time_ns)
             contact, change_ns = self._contact()
             if contact.closed and self._drives() and self.schedule.driven(self._time_ns):
                 contact, change_ns = self._contact()
@@ -222,6 +235,7 @@ class Terminals:
             injected_a -= input_s * (expected_v + (node.voltage_v - expected_v) * near)
         before_c, self._node_ohm = tally.coulombs, load.resistance_ohm
         charge_c = node.step(seconds, drive, injected_a, load, tally)
+        self._world.tip.carry(charge_c)
         self._source_a = (tally.coulombs - before_c) / seconds
         external_a = charge_c / seconds
         cell.step(seconds, (external_a - source.emf_v * shunt_s) * divider, external_a)
@@ -240,7 +254,9 @@ class Terminals:
             seconds = self._rest_cell(longest_s)
         load = Load(1.0 / conductance if conductance else math.inf)
         before_c, self._node_ohm = tally.coulombs, load.resistance_ohm
-        self._node.step(seconds, drive, injected_a, load, tally)
+        charge_c = self._node.step(seconds, drive, injected_a, load, tally)
+        if contact.closed and holds:
+            self._world.tip.carry(charge_c)
         self._source_a = (tally.coulombs - before_c) / seconds
         return seconds
 
