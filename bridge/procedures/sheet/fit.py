@@ -48,7 +48,8 @@ class Fitter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                circuit.fit(spectrum.frequency_hz, spectrum.z_ohm, weight_by_modulus=True)
+                # x_scale: parameters from nanofarads to kilohms, see bridge/analysis/impedance/circuit.py
+                circuit.fit(spectrum.frequency_hz, spectrum.z_ohm, weight_by_modulus=True, x_scale="jac")
             except (RuntimeError, ValueError):
                 return {}
             predicted = circuit.predict(spectrum.frequency_hz)
