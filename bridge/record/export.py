@@ -64,13 +64,18 @@ def _export_series(raw: Path, stem: str, kinds: Collection[str], cycles: bool, a
     return paths
 
 
+#: So many sweeps of a stream get a CSV of their own; the Parquet file has all.
+MOST_SWEEPS = 500
+
+
 def _export_spectra(raw: Path, stem: str, kinds: Collection[str], about: dict[str, str]) -> list[Path]:
     import pyarrow as pa
 
     sweeps = list(spectra.spectra(RawReader(raw)))
     made: list[Path] = []
     if "csv" in kinds:
-        for number, sweep in enumerate(sweeps, start=1):
+        # a sheet of ten thousand cells is for Parquet: nobody opens so many files
+        for number, sweep in enumerate(sweeps[:MOST_SWEEPS], start=1):
             path = raw.with_name(f"{stem}.impedance-{number}.csv")
             points = spectra.points(sweep)
             with _writer(path, points.schema) as writer:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
+from bridge.record import export
 from bridge.record.export import export_stream
 from bridge.record.raw import RawWriter
 from drivers.samples import EndReason, SampleBlock
@@ -104,6 +105,14 @@ def test_spectra_as_ec_lab_has_them(tmp_path: Path) -> None:
     assert table["z_imag_ohm"] == [-1e-3, -200.0, -505.0] * 2
     assert table["flags"] == [0, 0, 1] * 2
     assert table["sample_index"] == list(range(6))
+
+
+def test_many_sweeps_do_not_become_as_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "MOST_SWEEPS", 2)
+    sweeps = [sweep(3 * n, start_ns=START_NS + n * 10**9) for n in range(4)]
+    made = export_stream(raw(tmp_path, *sweeps))
+    assert [path.name for path in made if path.suffix == ".csv"] == ["pstat.impedance-1.csv", "pstat.impedance-2.csv"]
+    assert sorted(set(parquet.read_table(made[-1]).to_pydict()["spectrum"])) == [1, 2, 3, 4]
 
 
 def test_parquet_says_what_it_is(tmp_path: Path) -> None:
