@@ -26,7 +26,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser = commands.add_parser(
             procedure.name,
             help=procedure.summary,
-            description=f"Run in the daemon: {procedure.summary}. Values take units, such as 10pA or 50uA/cm2. "
+            description=f"Run in the daemon: {_sentence(procedure.summary)} Values take units (10pA, 50uA/cm2). "
             "Ctrl-C aborts the run and leaves the source off, unless --detach. Exit status 1 if a test does not pass.",
         )
         add_broker_arguments(parser)
@@ -50,23 +50,42 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.set_defaults(function=run_experiment, procedure=procedure.name, acts=True)
 
 
+def _sentence(words: str) -> str:
+    return words if words.endswith((".", "?")) else f"{words}."
+
+
 def _by_short_name(procedure: Procedure) -> dict[str, list[dataclasses.Field[Any]]]:
-    """Parameters by their names without the unit; some are the same quantity in two units (a charge, also by area)."""
+    """Parameters by their names without the unit; some are the same quantity in two units (a charge, also by area).
+
+    Where another parameter is called so, the unit stays (`burst`, `burst_s`).
+    """
+    known = dataclasses.fields(procedure.parameters)
+    names = {field.name for field in known}
     fields: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in dataclasses.fields(procedure.parameters):
-        fields.setdefault(split_unit(field.name)[0], []).append(field)
+    for field in known:
+        short = split_unit(field.name)[0]
+        fields.setdefault(field.name if short in names else short, []).append(field)
     return fields
 
 
 def _add_parameter(parser: argparse.ArgumentParser, short: str, fields: list[dataclasses.Field[Any]]) -> None:
     units = " or ".join(unit for field in fields if (unit := split_unit(field.name)[1])).replace("**", "")
-    default = fields[0].default
-    said = "" if default is None or default == "" else f" (default {default} {units}".rstrip() + ")"
+    metadata, default = fields[0].metadata, fields[0].default
+    said = [
+        f"{words} {metadata[limit]:g} {metadata.get('unit', '')}".rstrip()
+        for limit, words in (("at_least", "at least"), ("above", "more than"), ("at_most", "at most"))
+        if limit in metadata
+    ]
+    if choices := metadata.get("choices"):
+        said.append("one of " + ", ".join(choices))
+    if default is not dataclasses.MISSING and default is not None and default != "":
+        said.append(f"default {default} {units}".rstrip())
+    told = metadata["help"] + (f" ({'; '.join(said)})" if said else "")
     parser.add_argument(
         f"--{short.replace('_', '-')}",
         dest=f"parameter_{short}",
-        metavar="FILE" if fields[0].metadata.get("file") else units or "VALUE",
-        help=(fields[0].metadata["help"] + said).replace("%", "%%"),
+        metavar="FILE" if metadata.get("file") else units or "VALUE",
+        help=told.replace("**", "").replace("%", "%%"),
     )
 
 

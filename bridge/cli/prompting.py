@@ -27,20 +27,30 @@ class Prompts:
         self._progress = progress
         self._told = ""
         self._asking: asyncio.Task[None] | None = None
-        self._lines: AsyncIterator[str] | None = None
+        #: what was typed; None is the end of it
+        self._typed: asyncio.Queue[str | None] = asyncio.Queue()
+        self._reading: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def served(self, *, prompting: bool) -> AsyncIterator[None]:
         """Prompts need a terminal to read from."""
         async with AsyncExitStack() as stack:
             if prompting and sys.stdin.isatty():
-                self._lines = await stack.enter_async_context(lines_of_stdin())
+                lines = await stack.enter_async_context(lines_of_stdin())
+                self._reading = asyncio.create_task(self._read(lines), name="picobridge keyboard")
             try:
                 yield
             finally:
-                if self._asking is not None:
-                    self._asking.cancel()
-                    await asyncio.gather(self._asking, return_exceptions=True)
+                tasks = [task for task in (self._asking, self._reading) if task is not None]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, lines: AsyncIterator[str]) -> None:
+        """A task of its own: a prompt that is cancelled would take the generator with it."""
+        async for line in lines:
+            self._typed.put_nowait(line)
+        self._typed.put_nowait(None)
 
     def look(self) -> None:
         """At a new state of the run."""
@@ -59,19 +69,21 @@ class Prompts:
         self._say(f"{self._run.id} asks: {question['text']}")
         for line in details(question):
             self._say(f"  {line}")
-        if self._lines is None:
+        if self._reading is None:
             self._say(f"  answer with: {how_to_answer(self._run.id, question)}")
             return
-        self._asking = asyncio.create_task(self._ask(question, self._lines), name="picobridge prompt")
+        self._asking = asyncio.create_task(self._ask(question), name="picobridge prompt")
 
-    async def _ask(self, question: Mapping[str, Any], lines: AsyncIterator[str]) -> None:
+    async def _ask(self, question: Mapping[str, Any]) -> None:
+        while not self._typed.empty() and not self._reading_is_over():
+            self._typed.get_nowait()  # what was typed before is no answer to this
         self._progress.stop()
         try:
             while True:
-                choice = await self._choice(question["choices"], lines)
+                choice = await self._choice(question["choices"])
                 values = {}
                 if choice == question["choices"][0]:
-                    values = await self._values(question["fields"] or (), lines)
+                    values = await self._values(question["fields"] or ())
                 try:
                     await self._run.answer(choice, values, question=str(question["id"]))
                     return
@@ -82,35 +94,39 @@ class Prompts:
         finally:
             self._progress.start()
 
-    async def _choice(self, choices: Sequence[str], lines: AsyncIterator[str]) -> str:
+    async def _choice(self, choices: Sequence[str]) -> str:
         numbered = "  ".join(f"{number} {choice}" for number, choice in enumerate(choices, 1))
         while True:
             self._say(f"  {numbered}  (type a number, or the words)")
             try:
-                return choice_of(await self._line(lines), choices)
+                return choice_of(await self._line(), choices)
             except InvalidValue as error:
                 self._say(f"  {error.message}")
 
-    async def _values(self, fields: Sequence[Mapping[str, Any]], lines: AsyncIterator[str]) -> dict[str, str]:
+    async def _values(self, fields: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Each field's; a `-` keeps its default."""
         values = {}
         for field in fields:
             self._say(f"  {described(field)}{'' if field['required'] else '; - keeps that'}")
-            line = await self._line(lines)
+            line = await self._line()
             if line != "-":
                 values[field["name"]] = line
         return values
 
-    async def _line(self, lines: AsyncIterator[str]) -> str:
-        try:
-            return await anext(lines)
-        except StopAsyncIteration:
+    def _reading_is_over(self) -> bool:
+        return self._reading is None or self._reading.done()
+
+    async def _line(self) -> str:
+        line = await self._typed.get()
+        if line is None:
+            self._typed.put_nowait(None)  # for the next question
             self._say(f"  no more input; answer with: picobridge answer {self._run.id}")
             await asyncio.Event().wait()  # somebody else has to answer
-            raise
+            raise AssertionError("nothing sets that event")
+        return line
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def choice_of(text: str, choices: Sequence[str]) -> str:

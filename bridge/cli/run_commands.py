@@ -7,11 +7,11 @@ import argparse
 from bridge.client import Lab, Run
 from drivers.errors import InvalidValue
 
+from .assignments import assignments
 from .following import add_detach, follow_or_leave, follow_to_result
 from .lab_commands import add_broker_arguments, lab_of
 from .output import print_json, waiting
 from .prompting import choice_of, described, details, how_to_answer
-from .starting import assignments
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -59,10 +59,13 @@ async def run_check(args: argparse.Namespace) -> int:
                     name: {"driver": device.driver, "address": device.address}
                     for name, device in config.devices.items()
                 },
+                "procedures": [procedure.name for procedure in config.procedures],
             }
         )
         return 0
     print(f"{args.config} is good: bridge {config.bridge!r}, topics below {config.topics.prefix}/, broker {broker}")
     for name, device in config.devices.items():
         print(f"  {name:20} {device.driver:16} {device.address}")
+    for procedure in config.procedures:
+        print(f"  {procedure.name:20} {'procedure':16} {procedure.summary}")
     return 0

@@ -16,6 +16,7 @@ from bridge.procedures.registry import PROCEDURES
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 
+from .assignments import assignments
 from .experiments import file_text
 from .following import add_detach, follow_or_leave
 from .lab_commands import add_broker_arguments, lab_of
@@ -108,17 +109,3 @@ async def run_start(args: argparse.Namespace) -> int:
 
 def _names(field: str) -> set[str]:
     return {field, split_unit(field)[0]}
-
-
-def assignments(words: Sequence[str], form: str) -> dict[str, str]:
-    """`name=value` words. Raises `InvalidValue`."""
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not name:
-            raise InvalidValue(f"{word!r} is no {form}")
-        if name in found:
-            raise InvalidValue(f"{name} is given twice")
-        found[name] = value
-    return found
