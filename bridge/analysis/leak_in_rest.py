@@ -92,12 +92,12 @@ def leak_from_rest(
 
 def _slope_at(time_s: Floats, voltage_v: Floats, level_v: float, half_v: float, *, first_v: float) -> float | None:
     """dV/dt of the charge over `level_v` +- `half_v`, put higher by the current's own voltage drop: the charge's last
-    voltage less the rest's first. None where it was not there."""
+    voltage less the rest's first; not above its end. None where it was not there."""
     known = np.isfinite(voltage_v)
     t, v = time_s[known], np.maximum.accumulate(voltage_v[known])
     if len(t) < 2:
         return None
-    level = level_v + max(0.0, float(v[-1]) - first_v)
+    level = min(level_v + max(0.0, float(v[-1]) - first_v), float(v[-1]) - half_v)
     low, high = max(level - half_v, float(v[0])), min(level + half_v, float(v[-1]))
     if high <= low:
         return None

@@ -108,14 +108,16 @@ def _solve(first: CycleCharges, second: CycleCharges, same_cell: bool) -> tuple[
     """(G, phi) that give both discharges; None if there are none with 0 <= G and phi <= 1."""
     from scipy.optimize import brentq  # takes long to import
 
-    def off(leak_s: float) -> float:
+    highest = pure_leak_s(first)
+
+    def off(part: float) -> float:
+        leak_s = part * highest
         share = _share_for(first, leak_s)
         return predicted_discharge(first, second, leak_s, share, same_cell=same_cell) - second.discharge_c
 
-    low, high = 0.0, pure_leak_s(first)
-    if high <= 0 or off(low) * off(high) > 0:
+    if highest <= 0 or off(0.0) * off(1.0) > 0:
         return None
-    leak_s = float(brentq(off, low, high))
+    leak_s = highest * float(brentq(off, 0.0, 1.0))
     return leak_s, _share_for(first, leak_s)
 
 
