@@ -59,6 +59,7 @@ class Cell:
             raise ValueError(f"area_m2 must be above zero, not {area_m2!r}")
         self.parameters = p = parameters
         self.area_m2 = area_m2
+        area_m2 *= p.layers
         self._cathode_c = p.cathode_c_per_m2 * area_m2
         self._anode_c = p.anode_c_per_m2 * area_m2
         self._hysteresis_c = p.hysteresis_c_per_m2 * area_m2
@@ -89,6 +90,11 @@ class Cell:
         self.evaluations = 0
         self._peak_c = 0.0
         self._discharged_c = 0.0
+
+    @property
+    def capacity_c(self) -> float:
+        """Charge of one unit of the cathode's lithium fraction."""
+        return self._cathode_c
 
     @property
     def shunt_s(self) -> float:
@@ -142,7 +148,7 @@ class Cell:
         if not self.parameters.alive:
             return 1.0 / complex(shunt)
         omega = 2.0 * math.pi * frequency_hz
-        warburg = self.parameters.warburg_ohm_m2_per_sqrt_s / self.area_m2
+        warburg = self.parameters.warburg_ohm_m2_per_sqrt_s / (self.area_m2 * self.parameters.layers)
         elements = self._elements[:2] if warburg else self._elements
         total = complex(self._series_ohm)
         for element in elements:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Longest step with a current, and without.
 _STEP_S = 1.0
 _REST_STEP_S = 30.0
+#: A step with a current may be longer while it moves no more than this share of the cathode's capacity.
+_STEP_SHARE = 1e-3
 #: A step is cut so that the cell's equilibrium moves by no more than this.
 _STEP_V = 0.03
 _SHORTEST_STEP_S = 1e-4
@@ -194,6 +196,14 @@ class Terminals:
             return _NO_DRIVE, injected + self.bias_current_a, 1.0 / self.input_resistance_ohm
         return self._drive, injected + self.bias_current_a, 1.0 / self.input_resistance_ohm
 
+    def _at_most_s(self, drive: CurrentDrive | VoltageDrive, current_a: float, injected_a: float) -> float:
+        """The longest step; under a set voltage by the current of the step before."""
+        if not (self._drives() or injected_a):
+            return _REST_STEP_S
+        flow = abs(current_a if isinstance(drive, CurrentDrive) else self._source_a)
+        slow_s = _STEP_SHARE * self._world.cell.capacity_c / flow if flow else 0.0
+        return min(max(_STEP_S, slow_s), _REST_STEP_S)
+
     def _step_on_cell(self, longest_s: float, contact: Contact, tally: Tally) -> float:
         cell, node = self._world.cell, self._node
         drive, injected_a, input_s = self._sources()
@@ -204,7 +214,7 @@ class Terminals:
         else:
             current_a = 0.0
             charging = drive.voltage_v > self._emf_v
-        seconds = min(longest_s, _STEP_S if self._drives() or injected_a else _REST_STEP_S)
+        seconds = min(longest_s, self._at_most_s(drive, current_a, injected_a))
         source = cell.source(seconds, charging)
         self._emf_v = source.emf_v
         flow = max(abs(current_a), abs(source.emf_v) * shunt_s / (1.0 + source.resistance_ohm * shunt_s))
