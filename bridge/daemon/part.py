@@ -47,6 +47,9 @@ class Part:
     def has(self, role: str) -> bool:
         return self._whole.has(role)
 
+    def describe_sample(self, **known: float | None) -> None:
+        self._whole.describe_sample(**known)
+
     def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
         scaled = None
         if fraction is not None and self._share is not None:

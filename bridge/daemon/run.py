@@ -146,6 +146,11 @@ class Run:
         """See `Context`."""
         return role in self._handles
 
+    def describe_sample(self, **known: float | None) -> None:
+        """See `Context`."""
+        if self.watch is not None:
+            self.watch.describe_sample({name: value for name, value in known.items() if value is not None})
+
     async def save(self, **state: Any) -> None:
         """See `Context`."""
         await self.parts.save((), state)

@@ -51,6 +51,10 @@ class RunWatch:
         #: all findings so far, as JSON values, the oldest first
         self.findings: list[dict[str, Any]] = []
 
+    def describe_sample(self, known: Mapping[str, float]) -> None:
+        """What the procedure knows of the sample beside its parameters; counts from the next technique on."""
+        self._parameters = {**self._parameters, **known}
+
     @contextmanager
     def part(self, procedure: str, parameters: Mapping[str, Any]) -> Iterator[None]:
         """While another procedure is a part of this run, what that one is counts."""
@@ -127,8 +131,10 @@ class RunWatch:
             technique=technique,
             stray_f=self._known("stray_f", None) or options.stray_f,
             area_m2=self._known("area_m2", options.area_m2),
-            low_v=low if low is not None else None if lowest is None else lowest - _BELOW_V,
-            high_v=high if high is not None else None if highest is None else highest + _ABOVE_V,
+            low_v=low if low is not None else self._known("hard_min_v", None if lowest is None else lowest - _BELOW_V),
+            high_v=high
+            if high is not None
+            else self._known("hard_max_v", None if highest is None else highest + _ABOVE_V),
             planned_c=options.planned_c,
             settle_s=_settling(technique, capabilities),
             cell=self._is_cell(technique),

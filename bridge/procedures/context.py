@@ -64,6 +64,10 @@ class Context(Protocol):
     def note(self, text: str, **values: Any) -> None:
         """Say something that a person should read, as an event."""
 
+    def describe_sample(self, **known: float | None) -> None:
+        """Tell the health watch what the parameters do not: `area_m2`, `stray_f`, `hard_min_v` and `hard_max_v` (beyond
+        which the voltage must not go). Counts from the next technique on; None is not known."""
+
     async def save(self, **state: Any) -> None:
         """Keep what a resume needs (JSON values); on disk when it returns. Each call replaces what was saved before."""
 

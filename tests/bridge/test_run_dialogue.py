@@ -74,7 +74,19 @@ async def whole(context: Context, parameters: Times) -> dict[str, Any]:
     return {"first": first, "second": second}
 
 
+async def stubborn(context: Context, parameters: Nothing) -> dict[str, Any]:
+    return dict(await context.perform("count", {"times": 2}))
+
+
+async def careful(context: Context, parameters: Nothing) -> dict[str, Any]:
+    result = dict(await context.perform("stubborn", {}))
+    await context.pause_point()
+    return result
+
+
 OWN = (
+    Procedure("stubborn", "cannot be paused, though its part can", Nothing, ROLES, stubborn),
+    Procedure("careful", "pauses after its part", Nothing, ROLES, careful, pausable=True),
     Procedure("ask", "asks", Nothing, ROLES, ask),
     Procedure("count", "counts", Times, ROLES, count, pausable=True, resumable=True),
     Procedure("whole", "is made of two", Times, ROLES, whole, pausable=True, resumable=True),
@@ -200,6 +212,35 @@ async def test_a_pause_that_comes_between_two_techniques(rig: RigMaker) -> None:
         assert len((await result_of(r, name))["done"]) == 1
 
 
+async def test_a_part_that_cannot_be_paused_is_not_cut(rig: RigMaker) -> None:
+    """The whole can: it pauses when the part has ended, however deep that is."""
+    async with rig(procedures=OWN) as r:
+        pstat = r.device("pstat")
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        def script(technique: Any) -> Any:
+            first, *rest = ramp(20, 5)
+
+            def hold() -> Any:
+                reached.set()
+                return go_on.wait()
+
+            return [first, hold, *rest]
+
+        pstat.script = script
+        run = await begin(r, "careful")
+        await reached.wait()
+        assert (await r.request("pause", run=run))["pause"] == "asked"
+        go_on.set()
+        state = await state_of(r, run, "paused")
+        assert [part["status"] for part in state["parts"]] == ["finished", "finished"]
+        assert [part["title"] for part in state["parts"]] == ["stubborn", "stubborn: count"]
+        assert "stop" not in pstat.done
+        assert pstat.done.count("run galvanostatic") == 2
+        await r.request("continue", run=run)
+        assert len((await result_of(r, run))["done"]) == 2
+
+
 async def test_what_cannot_be_paused_says_so(rig: RigMaker) -> None:
     async with rig(procedures=OWN) as r:
         run = await begin(r, "ask")
@@ -270,6 +311,25 @@ async def test_a_part_is_shown_within_the_whole(rig: RigMaker) -> None:
         assert all(state["fraction"] <= 0.5 for state in states if state["step"].startswith("first: "))
         await r.request("abort", run=run)
         assert r.daemon.runs.states()[-1]["parts"][1]["status"] == "aborted"
+
+
+async def test_the_health_watch_is_told_of_the_sample(rig: RigMaker) -> None:
+    """The window that only the procedure knows: 20 V are beyond it."""
+
+    async def tells(context: Context, parameters: Nothing) -> dict[str, Any]:
+        context.describe_sample(area_m2=1e-11, stray_f=None, hard_min_v=1.8, hard_max_v=4.3)
+        potentiostat = context.device("potentiostat")
+        assert isinstance(potentiostat, Potentiostat)
+        async with aclosing(potentiostat.run(Galvanostatic(current_a=1e-9, duration_s=1.0))) as blocks:
+            return {"blocks": len([block async for block in blocks])}
+
+    own = (Procedure("tells", "tells", Nothing, ROLES, tells),)
+    async with rig(procedures=own) as r:
+        run = await begin(r, "tells")
+        outcome = await r.listener.json(f"{r.prefix}/runs/{run}/result")
+        assert outcome["error"]["error"] == "HealthStop"
+        assert outcome["health"][0]["kind"] == "window"
+        assert not r.device("pstat").cell_on
 
 
 async def test_several_devices_play_one_role(rig: RigMaker) -> None:

@@ -337,6 +337,8 @@ class Bench:
         self.several: dict[str, tuple[Device, ...]] = {}
         self.steps: list[tuple[str, float | None, dict[str, Any]]] = []
         self.notes: list[str] = []
+        #: what the health watch was told
+        self.sample: dict[str, float | None] = {}
         self.questions: list[Question] = []
         self.answers: deque[str | tuple[str, dict[str, Any]]] = deque()
         self.saved: dict[str, Any] = {}
@@ -363,6 +365,9 @@ class Bench:
 
     def note(self, text: str, **values: Any) -> None:
         self.notes.append(text)
+
+    def describe_sample(self, **known: float | None) -> None:
+        self.sample.update(known)
 
     async def save(self, **state: Any) -> None:
         self.kept.append(json.loads(dumps(state)))

@@ -42,6 +42,12 @@ async def carry_out(
         else Engine(context, potentiostat, schedule, latency_s=latency_s, save_every_s=save_every_s)
     )
     engine.restore()
+    context.describe_sample(
+        area_m2=schedule.area_m2,
+        stray_f=schedule.stray_f or None,
+        hard_min_v=schedule.safety.voltage_min_v,
+        hard_max_v=schedule.safety.voltage_max_v,
+    )
     for text in of_instrument:
         context.note(text)
     try:
