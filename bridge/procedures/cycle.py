@@ -171,6 +171,8 @@ class _Cycling:
     async def _recover(self, stop: HealthStop, step: Step) -> None:
         """What the operator says after a short. Raises `stop` where it was none, or is given up."""
         p = self._p
+        if not p.ask_after_short:
+            raise stop
         recovery = await after_short(self._context, stop, area_m2=p.area_m2, current_a=p.current)
         said = {**recovery.to_dict(), "cycle": step.cycle, "step": step.kind, "charge_ah": ah(step.passed_c)}
         self._recoveries.append(said)

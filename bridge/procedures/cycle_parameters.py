@@ -94,6 +94,9 @@ class Cycle(Options):
         None, unit="A", at_least=0, help="what the leak check leaves open (95 %); without it no efficiency has digits"
     )
     resistance_delay_s: float = option(1.0, unit="s", above=0, help="from an edge to the voltage of its resistance")
+    ask_after_short: bool = option(
+        True, help="after a stop for a short ask the operator what next; false: the run fails, as a script wants it"
+    )
     latency_s: float = option(DEFAULT_LATENCY_S, unit="s", help="from a sample to the source off, for the overshoot")
 
     def __post_init__(self) -> None:

@@ -147,7 +147,8 @@ async def test_a_short_stops_the_run_and_says_clean_again(tmp_path: Path) -> Non
 
 async def test_a_cell_that_was_shorted_when_it_was_made(tmp_path: Path) -> None:
     async with lab(World(cell="fig10", seed=3), tmp_path) as it:
-        result = await it.run("cycle", current="5 pA", area=AREA, capacity_limit="1.25 pAh")
+        asked = {"current": "5 pA", "area": AREA, "capacity_limit": "1.25 pAh", "ask_after_short": False}
+        result = await it.run("cycle", **asked)
         (found,) = result["health"]
         assert found["kind"] == "short"
         assert found["evidence"]["voltage_v"] == near(0.05, rel=0.02)  # domain note: 5 pA into 10 GOhm
