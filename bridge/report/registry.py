@@ -52,6 +52,8 @@ _MODULES: Mapping[str, str] = {
     "dc-resistance": "resistance_page",
     "cyclic-voltammetry": "voltammetry_page",
     "schedule": "schedule_page",
+    "impedance": "impedance_page",
+    "open-lead": "impedance_page",
     "health-watch": "health_page",
     "short-test": "short_test_page",
     "nanobattery-protocol": "protocol_page",

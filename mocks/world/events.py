@@ -4,6 +4,7 @@ An event is a dictionary (so that a TOML file can hold it):
 
 - `{kind = "open", at_s = 150.0, for_s = 0.5}`: the contact is lost for a while
 - `{kind = "resistance", at_s = 150.0, for_s = 1.0, ohm = 20e9}`: the contact gets a resistance
+- `{kind = "creep", at_s = 10.0, ohm_per_s = 0.5}`: the contact's resistance grows, until `for_s` is over
 - `{kind = "short", at_s = 300.0, ohm = 10e9}`: a resistance across the cell's terminals
 - `{kind = "chatter", rate_hz = 0.2, open_s = 0.02}`: openings at random, this many a second, of this mean length
 - `{kind = "vibration", mean_closed_s = 20.0, mean_open_s = 0.05}`: random telegraph, as a vibrating tip makes it
@@ -30,6 +31,7 @@ FOREVER_NS = 1 << 62
 _FIELDS: dict[str, dict[str, float | None]] = {
     "open": {},
     "resistance": {"ohm": None},
+    "creep": {"ohm_per_s": None},
     "short": {"ohm": None},
     "chatter": {"rate_hz": None, "open_s": 0.02},
     "vibration": {"mean_open_s": 0.05, "mean_closed_s": 20.0},
@@ -39,7 +41,8 @@ _SINCE = ("start", "drive", "now")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, checked. `mean_closed_s` above zero makes it a random telegraph within its time."""
+    """One event, checked. `mean_closed_s` above zero makes it a random telegraph within its time. `ohm` of a creep is
+    what a second adds."""
 
     key: int
     kind: str
@@ -75,7 +78,8 @@ def parse_event(key: int, spec: Mapping[str, Any]) -> Event:
     closed_s, open_s = numbers.get("mean_closed_s", 0.0), numbers.get("mean_open_s", 0.0)
     if kind == "chatter":
         closed_s, open_s = 1.0 / numbers["rate_hz"], numbers["open_s"]
-    return Event(key, kind, since, numbers["at_s"], numbers["for_s"], numbers.get("ohm", 0.0), closed_s, open_s)
+    ohm = numbers.get("ohm", numbers.get("ohm_per_s", 0.0))
+    return Event(key, kind, since, numbers["at_s"], numbers["for_s"], ohm, closed_s, open_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,10 @@ class _Windows:
             return bool(i % 2), self._changes[i]
         # Nothing drawn beyond now: look again where drawing goes on, if it does.
         return bool(i % 2), self._drawn_ns if self._drawn_ns < self._end_ns else FOREVER_NS
+
+    def seconds(self, now_ns: int) -> float:
+        """Since the event began."""
+        return (now_ns - self._changes[0]) / NS
 
     def _draw(self, now_ns: int) -> None:
         while self._drawn_ns <= now_ns and self._drawn_ns < self._end_ns:
@@ -155,6 +163,8 @@ class Schedule:
                 continue
             if windows.event.kind == "resistance":
                 series += windows.event.ohm
+            elif windows.event.kind == "creep":
+                series += windows.event.ohm * windows.seconds(now_ns)
             elif windows.event.kind == "short":
                 shunt += 1.0 / max(windows.event.ohm, 1e-3)
             else:

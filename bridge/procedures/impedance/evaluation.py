@@ -10,7 +10,7 @@ import numpy as np
 
 from bridge.analysis.formatting import percent, si
 from bridge.analysis.impedance.circuit import CircuitFit, fit_circuit
-from bridge.analysis.impedance.kramers_kronig import DEFAULT_C, LinKK, lin_kk
+from bridge.analysis.impedance.kramers_kronig import DEFAULT_C, Floats, LinKK, lin_kk
 from bridge.analysis.impedance.lead import CABLE_SHARE, Corrected, OpenLead, cable_verdict, corner_hz, without_lead
 from bridge.analysis.impedance.signature import Signature, signature
 from bridge.analysis.impedance.spectrum import Spectrum
@@ -68,7 +68,7 @@ def evaluate(measured: Measured, settings: Settings) -> dict[str, Any]:
     cable = _cable(measured, settings, spectrum, corrected)
     against = _against(kk, steady, half, left_out, len(measured.spectrum))
     doubts = _doubts(kk, noise, half, measured)
-    fit, why = _fit(measured, settings, spectrum, corrected, seen, against)
+    fit, fitted_hz, why = _fit(measured, settings, spectrum, corrected, seen, against)
     verdict = "fail" if against else "doubtful" if doubts else "pass"
     said = [text for text in (*against, *doubts) if text] or [kk.reason]
     if seen.kind != "cell":
@@ -116,7 +116,7 @@ def evaluate(measured: Measured, settings: Settings) -> dict[str, Any]:
         "linearity": half,
         "noise": noise,
         "cable": cable,
-        "fit": None if fit is None else _told(fit, settings.area_m2),
+        "fit": None if fit is None else _told(fit, fitted_hz, settings.area_m2),
         "fit_reason": why,
     }
 
@@ -263,14 +263,15 @@ def _fit(
     corrected: Corrected,
     seen: Signature,
     against: list[str],
-) -> tuple[CircuitFit | None, str]:
-    """A circuit of the cell, or why there is none."""
+) -> tuple[CircuitFit | None, Floats, str]:
+    """A circuit of the cell with the frequencies that were fitted, or why there is none."""
+    none = np.empty(0)
     if not settings.circuit:
-        return None, "no circuit was asked for"
+        return None, none, "no circuit was asked for"
     if against:
-        return None, f"a circuit describes what is linear and steady, and this is not: {'; '.join(against)}"
+        return None, none, f"a circuit describes what is linear and steady, and this is not: {'; '.join(against)}"
     if seen.kind != "cell":
-        return None, f"there is no cell to describe: {seen.text}"
+        return None, none, f"there is no cell to describe: {seen.text}"
     known = measured.lead is not None
     if known:
         keep = ~corrected.cable
@@ -285,15 +286,15 @@ def _fit(
     z = (corrected.z_ohm if known else spectrum.z_ohm)[keep]
     limits = "" if keep.all() else f"fitted up to {f.max():.3g} Hz: above it {why}" if keep.any() else why
     if not len(f):
-        return None, f"no point is the cell's: {why}"
+        return None, none, f"no point is the cell's: {why}"
     try:
         fit = fit_circuit(f, z, settings.circuit, settings.guesses)
     except InvalidValue as error:
-        return None, f"{error.message}{f' ({limits})' if limits else ''}"
-    return fit, limits
+        return None, none, f"{error.message}{f' ({limits})' if limits else ''}"
+    return fit, f, limits
 
 
-def _told(fit: CircuitFit, area_m2: float | None) -> dict[str, Any]:
+def _told(fit: CircuitFit, frequency_hz: Floats, area_m2: float | None) -> dict[str, Any]:
     parameters = []
     for p in fit.parameters:
         row = {"name": p.name, "unit": p.unit, "value": p.value, "sigma": p.sigma, "low": p.low, "high": p.high}
@@ -305,6 +306,7 @@ def _told(fit: CircuitFit, area_m2: float | None) -> dict[str, Any]:
         "parameters": parameters,
         "residual": fit.residual,
         "points": len(fit.predicted),
+        "frequency_hz": frequency_hz,
         "predicted_real_ohm": fit.predicted.real,
         "predicted_imag_ohm": fit.predicted.imag,
         "warnings": list(fit.warnings),

@@ -58,6 +58,8 @@ class Circuit:
         return potential, self.ranged(reading.current_a), reading.compliance
 
     def impedance(self, frequency_hz: float) -> complex:
+        """Of now: contact and cell may have changed since the point before."""
+        self._terminals.live_until(self._timeline.now_ns)
         return self._terminals.impedance(frequency_hz)
 
     @property
