@@ -125,12 +125,13 @@ async def test_a_pause_in_a_step_goes_on_with_what_is_left() -> None:
     assert result["verdict"] == "leak"
 
 
-async def test_an_aborted_run_goes_on_in_the_step_and_at_the_charge_where_it_was() -> None:
+@pytest.mark.parametrize("where", ["charge 1", "discharge 1"])
+async def test_an_aborted_run_goes_on_in_the_step_and_at_the_charge_where_it_was(where: str) -> None:
     bench = on_cell("fig9_leak")
     reached = asyncio.Event()
 
     def before(index: int) -> None:
-        if index == 200:
+        if index == 80 and bench.steps[-1][0] == where:
             reached.set()
 
     bench.smu.before_sample = before
@@ -141,15 +142,26 @@ async def test_an_aborted_run_goes_on_in_the_step_and_at_the_charge_where_it_was
         await task
     assert not bench.smu.on
     kept = bench.kept[-1]
-    assert kept["steps"] == []
-    done_c = kept["partial"]["charge_c"]
-    assert 0 < done_c < 10.8e-9
+    assert len(kept["steps"]) == (0 if where == "charge 1" else 1)
+    assert 0 < kept["partial"]["charge_c"] + kept["partial"]["discharge_c"] < 10.8e-9
     again = Bench(bench.world)
     again.saved = kept
     result = await go(again)
-    charge = result["steps"][0]
+    assert again.step_names[1] == where
+    charge, discharge = result["steps"][:2]
     assert charge["charge_raw_c"] == near(10.8e-9, rel=1e-3)
-    assert result["verdict"] == "leak"
+    # a simulation is some samples ahead of what was saved when it is aborted
+    assert discharge["charge_raw_c"] == near(0.349 * 10.8e-9, rel=0.15)
+    assert again.smu.record.count("on 6e-12") == (1 if where == "charge 1" else 0)
+
+
+async def test_a_charge_that_ends_by_time_is_followed_by_one_of_what_came_back() -> None:
+    bench = on_cell("fig9")
+    values = {**RATE, "time_limit": "30 min"}
+    result = await PROCEDURE.run(bench, PROCEDURE.parse(values))
+    assert result["steps"][0]["end"] == "time >= 1800 s"
+    assert result["steps"][2]["end"].startswith("capacity >= 3.70")
+    assert result["verdict"] == "trap"
 
 
 async def test_a_lost_contact_is_no_completed_charge() -> None:
