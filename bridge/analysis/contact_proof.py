@@ -13,8 +13,10 @@ Floats = npt.NDArray[np.float64]
 
 #: A contact's two directions may differ by this share of the resistance, beyond what the noise allows.
 _ASYMMETRY = 0.1
-#: Of the step, what the voltage may still move by between the third and the last quarter of a level.
-_UNSETTLED = 0.1
+#: What is charged through the contact is more than the lead alone, by this factor, or nothing is touched.
+_MORE_THAN_LEAD = 1.5
+#: Time constants within half a level: so many leave 1 % of the step.
+_SETTLED = 4.6
 _SIGMAS = 3.0
 
 
@@ -27,10 +29,10 @@ class Proof(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OhmicTest:
     """`resistance_ohm` is that of the whole loop: contact, cell and leads, with its standard uncertainty from the
-    scatter of the voltage about the fit (offset, drift and resistance).
+    scatter of the voltage about the fit. `plus_ohm` and `minus_ohm` are those of each direction alone.
 
-    `plus_ohm` and `minus_ohm` are those of each direction alone. `moving` is the share of the step by which the voltage
-    still moved in the second half of the levels: on a lead that touches nothing it ramps by I/C and never settles.
+    `capacitance_f` is what the test's charge met: a cell's differential capacitance, or the lead's own where nothing is
+    touched; infinite where the voltage shows none.
     """
 
     verdict: Proof
@@ -39,7 +41,7 @@ class OhmicTest:
     uncertainty_ohm: float
     plus_ohm: float
     minus_ohm: float
-    moving: float
+    capacitance_f: float
 
 
 def levels(current_a: float, count: int) -> tuple[float, ...]:
@@ -48,57 +50,49 @@ def levels(current_a: float, count: int) -> tuple[float, ...]:
 
 
 def judge(voltage_v: Floats, current_a: float, count: int, interval_s: float, stray_f: float) -> OhmicTest:
-    """From the samples of `levels(current_a, count)`, shape (4 count,). Raises `ValueError` for another shape."""
+    """From the samples of `levels(current_a, count)`, shape (4 count,). Raises `ValueError` for another shape.
+
+    Fitted by least squares to the second half of each level, where lead and fast elements have settled: an offset, a
+    drift, a resistance, and a capacitance that the current charges. `stray_f` is the lead's own.
+    """
     if voltage_v.shape != (4 * count,) or count < 4:
         raise ValueError(f"{voltage_v.shape} samples; four levels of at least four samples are needed")
-    set_a = np.array(levels(current_a, count))
     index = np.arange(4 * count)
-    # The second half of each level: what charges the lead and the cell's fast elements is over by then.
+    time = index * interval_s
+    currents = np.array(levels(current_a, count))
+    charge = np.cumsum(currents) * interval_s
     settled = index % count >= count // 2
-    design = np.column_stack((np.ones(4 * count), index * interval_s, set_a))[settled]
-    scale = np.array((1.0, 4 * count * interval_s, abs(current_a)))
-    fit, _, _, _ = np.linalg.lstsq(design / scale, voltage_v[settled], rcond=None)
-    rest = voltage_v[settled] - (design / scale) @ fit
-    variance = float(rest @ rest) / (len(rest) - 3)
-    covariance = np.linalg.inv((design / scale).T @ (design / scale)) * variance
-    resistance, uncertainty = float(fit[2] / scale[2]), math.sqrt(float(covariance[2, 2])) / float(scale[2])
-    zero = fit[0] + fit[1] * index * interval_s / scale[1]
-    away = voltage_v - zero
-    plus = float(np.mean(away[count + count // 2 : 2 * count])) / current_a
-    minus = float(np.mean(away[2 * count + count // 2 : 3 * count])) / -current_a
-    moving = _moving(away, current_a, count, resistance)
-    verdict, reason = _verdict(resistance, uncertainty, plus, minus, moving, count * interval_s, stray_f)
-    return OhmicTest(verdict, reason, resistance, uncertainty, plus, minus, moving)
+    parts = np.column_stack((np.ones(4 * count), time, currents, charge))
+    scale = np.array((1.0, time[-1], abs(current_a), abs(current_a) * count * interval_s))
+    design = (parts / scale)[settled]
+    fit = np.linalg.lstsq(design, voltage_v[settled], rcond=None)[0]
+    rest = voltage_v[settled] - design @ fit
+    variance = float(rest @ rest) / (len(rest) - 4)
+    errors = np.sqrt(np.diag(np.linalg.inv(design.T @ design)) * variance) / scale
+    fit = fit / scale
+    resistance, uncertainty = float(fit[2]), float(errors[2])
+    own = voltage_v - parts[:, [0, 1, 3]] @ fit[[0, 1, 3]]
+    plus = float(np.mean(own[count + count // 2 : 2 * count])) / current_a
+    minus = float(np.mean(own[2 * count + count // 2 : 3 * count])) / -current_a
+    elastance = float(fit[3])
+    capacitance = 1.0 / elastance if elastance > _SIGMAS * float(errors[3]) else math.inf
+    test = OhmicTest(Proof.OHMIC, "", resistance, uncertainty, plus, minus, capacitance)
+    verdict, reason = _verdict(test, count * interval_s, stray_f)
+    return OhmicTest(verdict, reason, resistance, uncertainty, plus, minus, capacitance)
 
 
-def _moving(away: Floats, current_a: float, count: int, resistance: float) -> float:
-    """Mean of the last quarter of both levels less that of the quarter before, over the step."""
-    step = abs(resistance * current_a)
-    if not step:
-        return 0.0
-    half, late = count // 2, count - count // 4
-    drifts = []
-    for level, sign in ((1, 1.0), (2, -1.0)):
-        part = away[level * count : (level + 1) * count]
-        drifts.append(sign * math.copysign(1.0, current_a) * float(np.mean(part[late:]) - np.mean(part[half:late])))
-    return sum(drifts) / 2 / step
-
-
-def _verdict(
-    resistance: float, uncertainty: float, plus: float, minus: float, moving: float, level_s: float, stray_f: float
-) -> tuple[Proof, str]:
-    if moving > _UNSETTLED:
+def _verdict(test: OhmicTest, level_s: float, stray_f: float) -> tuple[Proof, str]:
+    resistance, uncertainty = test.resistance_ohm, test.uncertainty_ohm
+    if test.capacitance_f < _MORE_THAN_LEAD * stray_f:
         return Proof.OPEN, (
-            f"under a constant current the voltage goes on moving ({moving:.0%} of the step in the levels' second half), "
-            f"as a lead of {stray_f:g} F that touches nothing does"
+            f"the current charges {test.capacitance_f:.3g} F, which is the lead ({stray_f:.3g} F): nothing is touched"
+        )
+    if abs(resistance) * stray_f * _SETTLED > level_s / 2:
+        return Proof.OPEN, (
+            f"{resistance:.3g} Ohm and the lead's {stray_f:.3g} F do not settle within half a level of {level_s:g} s"
         )
     if resistance < -_SIGMAS * uncertainty:
-        return Proof.NOT_OHMIC, "the voltage goes against the current"
-    allowed = _ASYMMETRY * abs(resistance) + _SIGMAS * 2 * uncertainty
-    if abs(plus - minus) > 2 * allowed:
-        return Proof.NOT_OHMIC, f"one way it is {plus:.3g} Ohm, the other way {minus:.3g} Ohm"
-    if resistance * stray_f * 5 > level_s:
-        return Proof.OPEN, (
-            f"{resistance:.3g} Ohm and the lead's {stray_f:g} F do not settle within a level of {level_s:g} s"
-        )
+        return Proof.NOT_OHMIC, f"the voltage goes against the current: {resistance:.3g} Ohm"
+    if abs(test.plus_ohm - test.minus_ohm) > 2 * (_ASYMMETRY * abs(resistance) + _SIGMAS * uncertainty):
+        return Proof.NOT_OHMIC, f"one way it is {test.plus_ohm:.3g} Ohm, the other way {test.minus_ohm:.3g} Ohm"
     return Proof.OHMIC, "the voltage follows the current both ways and settles"

@@ -105,6 +105,7 @@ def check_path(path: Sequence[Leg], limits: Mapping[str, tuple[float, float]]) -
             seen = value % 360.0 if axis == "rotation_deg" else value
             if not low <= seen <= high:
                 raise InvalidValue(
-                    f"{axis} would be {value:.9g} {unit} on the way ({leg.why}); {low:.9g} to {high:.9g} {unit} is accepted",
+                    f"{axis} would be {value:.9g} {unit} on the way ({leg.why}); "
+                    f"{low:.9g} to {high:.9g} {unit} is accepted",
                     hint="Nothing was moved. A smaller backlash keeps the detour within the limits.",
                 )
