@@ -107,7 +107,7 @@ class Prompts:
         """Each field's; a `-` keeps its default."""
         values = {}
         for field in fields:
-            self._say(f"  {described(field)}{'' if field['required'] else '; - keeps that'}")
+            self._say(f"  {described(field)}{'' if field['required'] else ', - leaves it so'}")
             line = await self._line()
             if line != "-":
                 values[field["name"]] = line
@@ -141,7 +141,7 @@ def choice_of(text: str, choices: Sequence[str]) -> str:
 
 def described(field: Mapping[str, Any]) -> str:
     """A field to be typed in, on one line: name, help, what is accepted, default."""
-    unit = f" {field['unit']}".rstrip()
+    unit = "" if field["unit"] == "1" else f" {field['unit']}".rstrip().replace("**", "")
     accepted = [
         f"{words} {field[limit]:g}{unit}"
         for limit, words in (("at_least", "at least"), ("above", "more than"), ("at_most", "at most"))
@@ -151,8 +151,13 @@ def described(field: Mapping[str, Any]) -> str:
         accepted.append("one of " + ", ".join(map(str, field["choices"])))
     elif field["type"] == "boolean":
         accepted.append("true or false")
-    default = "needed" if field["required"] else f"default {_worded(field['default'])}{unit}"
-    return f"{field['name']}: {field['help']} ({'; '.join([*accepted, default])})"
+    if field["required"]:
+        accepted.append("needed")
+    elif field["default"] is None or field["default"] == "":
+        accepted.append("may be left out")
+    else:
+        accepted.append(f"default {_worded(field['default'])}{unit}")
+    return f"{field['name']}: {field['help']} ({'; '.join(accepted)})"
 
 
 def details(question: Mapping[str, Any]) -> list[str]:

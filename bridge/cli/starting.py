@@ -12,7 +12,6 @@ from bridge.daemon.catalogue import Catalogue
 from bridge.daemon.watch_options import parse_assignments, parse_watch
 from bridge.procedures import user_files
 from bridge.procedures.description import Procedure
-from bridge.procedures.registry import PROCEDURES
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 
@@ -57,11 +56,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 async def run_procedures(args: argparse.Namespace) -> int:
-    own = [procedure for path in args.files for procedure in _of(path)]
-    listed = Catalogue(own).describe()
-    if args.files:
-        names = {procedure.name for procedure in own}
-        listed = [entry for entry in listed if entry["name"] in names]
+    known = {entry["name"] for entry in Catalogue().describe()}
+    own = [procedure for path in args.files if str(path) not in known for procedure in _of(path)]
+    wanted = known & {str(path) for path in args.files} | {procedure.name for procedure in own}
+    listed = [entry for entry in Catalogue(own).describe() if not args.files or entry["name"] in wanted]
     for entry in listed:
         if args.json:
             print_json(entry)
@@ -72,8 +70,6 @@ async def run_procedures(args: argparse.Namespace) -> int:
 
 def _of(path: Path) -> Sequence[Procedure]:
     """Raises `ConfigurationError`."""
-    if str(path) in PROCEDURES:
-        return [PROCEDURES[str(path)]]
     return config.load(path).procedures if path.suffix == ".toml" else user_files.load_all([path])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ class Records:
         if config.reports or config.exports:
             module = "bridge.report" if config.reports else "bridge.record"
             self._finisher = Finisher(module, config.state_dir / "matplotlib", self._finished)
+
+    async def has(self, run: str) -> bool:
+        """Whether a run of this name is recorded."""
+        folder = self._config.data_dir
+        return folder is not None and await asyncio.to_thread(lambda: any(folder.glob(f"{run}_*")))
 
     async def begin(
         self, run: Run, devices: Mapping[str, tuple[str, DeviceSupervisor]], *, by: str = "", resumes: str = ""

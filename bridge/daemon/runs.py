@@ -89,7 +89,7 @@ class Runs:
         cast = cast_roles(plan.roles, devices, self._devices)
         watched = self._watch if watch is None else parse_watch(watch, self._watch)
         run = Run(
-            f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}",
+            await self._new_name(),
             procedure,
             plan.shown,
             cast,
@@ -240,6 +240,13 @@ class Runs:
         found = self._catalogue.find(procedure)
         parsed = found.parse(parameters)
         return _Plan(found, found.roles, parsed, _fields(parsed), found.run)
+
+    async def _new_name(self) -> str:
+        """Never one that was used before, though the daemon is started again within a second or the clock set back."""
+        while True:
+            name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}"
+            if not (name in self._runs or name in self._earlier or await self._records.has(name)):
+                return name
 
     def _entry(self, run: Run) -> dict[str, Any]:
         """A run in the journal. `given` are its parameters as they were asked for, which a resume parses again."""

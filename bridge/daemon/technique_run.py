@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.procedures.context import Context
 from bridge.procedures.description import Role
+from bridge.procedures.forms import kind_of
 from drivers.calls import assigned, fields, split_unit
 from drivers.errors import InvalidValue
 from drivers.interfaces import Potentiostat
@@ -48,15 +49,17 @@ def parameters() -> list[dict[str, Any]]:
     known: dict[str, dataclasses.Field[Any]] = {}
     for name, cls in TECHNIQUES.items():
         for field in dataclasses.fields(cls):
-            needed = " (required)" if field.default is dataclasses.MISSING else ""
+            needed = " (which needs it)" if field.default is dataclasses.MISSING else ""
             users.setdefault(field.name, []).append(name + needed)
             known.setdefault(field.name, field)
     choice = {
         "name": "technique",
-        "help": f"one of {', '.join(TECHNIQUES)}",
+        "help": "which one",
         "unit": "",
+        "type": "text",
         "required": True,
         "default": None,
+        "choices": list(TECHNIQUES),
     }
     return [
         choice,
@@ -65,6 +68,7 @@ def parameters() -> list[dict[str, Any]]:
                 "name": name,
                 "help": f"of {', '.join(users[name])}",
                 "unit": split_unit(name)[1],
+                "type": kind_of(field),
                 "required": False,
                 "default": None if field.default is dataclasses.MISSING else field.default,
             }

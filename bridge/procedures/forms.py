@@ -23,7 +23,7 @@ def describe_fields(options: type[Options]) -> list[dict[str, Any]]:
             "name": field.name,
             "help": field.metadata.get("help", ""),
             "unit": field.metadata.get("unit", ""),
-            "type": _type(field),
+            "type": kind_of(field),
             "required": required,
             "default": default,
         }
@@ -34,7 +34,7 @@ def describe_fields(options: type[Options]) -> list[dict[str, Any]]:
     return described
 
 
-def _type(field: dataclasses.Field[Any]) -> str:
+def kind_of(field: dataclasses.Field[Any]) -> str:
     """number, integer, boolean or text; a field with a unit is a number (or text with a unit)."""
     text = field.type if isinstance(field.type, str) else field.type.__name__
     base = text.replace(" | None", "")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.daemon.journal import Journal
 from bridge.procedures.context import Context
 from bridge.procedures.description import Procedure, Role
 from drivers.errors import InvalidValue, RunFailed
@@ -166,6 +168,25 @@ async def test_ended_runs_can_be_gone_on_with_after_a_restart(rig: RigMaker) -> 
         assert (await resumed(r, failed))["result"]["fresh"] is False
 
 
+async def test_a_name_is_used_once(rig: RigMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Though the daemon is started again within the second of a run."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Stopped:
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr("bridge.daemon.runs.datetime", Stopped)
+    names = []
+    for _ in range(3):
+        async with rig(procedures=OWN, data_dir=tmp_path / "runs", exports=False) as r:
+            names.append(await begin(r, "counts", until=2))
+            await outcome_of(r, names[-1])
+            names.append(await begin(r, "counts", until=9))  # of which only the record is kept
+            await outcome_of(r, names[-1])
+    assert names == [f"20260102-030405-{number}" for number in range(1, 7)]
+
+
 async def test_a_journal_of_an_older_version_is_read(rig: RigMaker, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -176,3 +197,21 @@ async def test_a_journal_of_an_older_version_is_read(rig: RigMaker, tmp_path: Pa
         (left,) = await r.request("runs")
         assert (left["status"], left["resumable"], left["started_ns"]) == ("interrupted", False, 5)
     assert json.loads((state / "runs.json").read_text()) == {}
+
+
+async def test_old_runs_make_place_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.daemon.journal.KEPT", 3)
+    journal = Journal(tmp_path)
+    journal.open()
+    try:
+        for number in range(5):
+            await journal.begin(f"run-{number}", {"procedure": "counts"})
+            await journal.save(f"run-{number}", [[[], {"turn": number}]])
+            await journal.keep(f"run-{number}", {"saved": number})
+            await journal.end(f"run-{number}")
+    finally:
+        journal.close()
+    again = Journal(tmp_path)
+    assert again.open() == {}
+    again.close()
+    assert list(again.resumable) == [f"run-{number}" for number in range(2, 5)]

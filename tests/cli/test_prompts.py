@@ -94,7 +94,7 @@ async def test_a_question_is_answered_at_the_terminal(bench: BenchMaker) -> None
             terminal.type("1")
             await terminal.until("width_m: width of the cut (more than 0 m; at most 0.0001 m; needed)")
             terminal.type("2 m")
-            await terminal.until("default true); - keeps that")
+            await terminal.until("default true), - leaves it so")
             terminal.type("-")
             await terminal.until("'width_m' is 2 m; accepted: at most 0.0001 m")  # and is asked again
             await terminal.until("(type a number, or the words)")

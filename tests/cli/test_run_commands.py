@@ -73,9 +73,14 @@ OWN = (
 )
 
 
+def at(b: Bench) -> tuple[str, ...]:
+    """Named, the bridge is found at once."""
+    return "--broker", b.url, "--bridge", "lab"
+
+
 async def started(b: Bench, *words: str, capsys: pytest.CaptureFixture[str]) -> str:
     """A run that is left to itself."""
-    assert await run("start", *words, "--broker", b.url, "--detach") == 0
+    assert await run("start", *words, *at(b), "--detach") == 0
     return capsys.readouterr().out.strip()
 
 
@@ -89,7 +94,12 @@ async def until(b: Bench, name: str, condition: Any) -> Any:
 
 async def test_procedures_are_listed_without_a_daemon(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert await run("procedures", "--json") == 0
-    names = [entry["name"] for entry in lines(capsys)]
+    listed = lines(capsys)
+    kinds = {field["type"] for entry in listed for field in entry["parameters"]}
+    assert kinds == {"number", "integer", "boolean", "text"}
+    assert await run("procedures") == 0
+    assert capsys.readouterr().out.count("\n\n") == len(listed)
+    names = [entry["name"] for entry in listed]
     assert names[0] == "technique"
     assert {"noise-test", "cycle", "make-contact"} < set(names)
     assert await run("procedures", str(EXAMPLE)) == 0
@@ -100,10 +110,10 @@ async def test_procedures_are_listed_without_a_daemon(capsys: pytest.CaptureFixt
     assert "  -> discharge_ah: all steps together\n" in shown
     config = tmp_path / "lab.toml"
     config.write_text(f'[bridge]\nprocedures = ["{EXAMPLE}"]\n')
-    for source in (str(config), "cycle"):
+    for source in (str(config), "cycle", "technique"):
         assert await run("procedures", source, "--json") == 0
         (entry,) = lines(capsys)
-        assert entry["name"] == ("cycle" if source == "cycle" else "slow-discharge")
+        assert entry["name"] == ("slow-discharge" if source == str(config) else source)
     with pytest.raises(InvalidValue, match="nothing is no Python file that can be read"):
         await run("procedures", "nothing")
     assert await run("check", str(config), "--json") == 0
@@ -118,14 +128,14 @@ async def test_procedures_are_listed_without_a_daemon(capsys: pytest.CaptureFixt
 async def test_a_question_by_hand(bench: BenchMaker, capsys: pytest.CaptureFixture[str]) -> None:
     async with bench("pstat", procedures=OWN) as b:
         with pytest.raises(InvalidValue, match="procedure is 'asks'; accepted: technique, "):
-            await run("start", "asks", "--broker", b.url)
+            await run("start", "asks", *at(b))
         with pytest.raises(InvalidValue, match="'times' is 0; accepted: at least 1"):
-            await run("start", "ask", "--set", "times=0", "--broker", b.url)
+            await run("start", "ask", "--set", "times=0", *at(b))
         with pytest.raises(InvalidValue, match="potentiostat is 'stage'; accepted: pstat"):
-            await run("start", "ask", "--role", "potentiostat=stage", "--broker", b.url)
+            await run("start", "ask", "--role", "potentiostat=stage", *at(b))
         name = await started(b, "ask", "text=a b", "--set", "times=1", "--role", "potentiostat=pstat", capsys=capsys)
         await until(b, name, lambda state: state["question"])
-        assert await run("answer", name, "--broker", b.url) == 0
+        assert await run("answer", name, *at(b)) == 0
         shown = capsys.readouterr().out.splitlines()
         assert shown == [
             "Cut 1 [of 1]: how wide?",
@@ -143,17 +153,17 @@ async def test_a_question_by_hand(bench: BenchMaker, capsys: pytest.CaptureFixtu
             (("done", "width=1um", "width=2um"), "width is given twice"),
         ):
             with pytest.raises(InvalidValue) as caught:
-                await run("answer", name, *words, "--broker", b.url)
+                await run("answer", name, *words, *at(b))
             assert message in str(caught.value)
-        assert await run("answer", name, "Done", "width=25um", "clean=false", "--broker", b.url) == 0
+        assert await run("answer", name, "Done", "width=25um", "clean=false", *at(b)) == 0
         assert capsys.readouterr().out == f"run {name} was told 'done'\n"
-        assert await run("follow", name, "--broker", b.url, "--json") == 0
+        assert await run("follow", name, *at(b), "--json") == 0
         (result,) = lines(capsys)
         assert (result["widths_m"], result["text"], result["run"]) == ([2.5e-05], "a b", name)
         with pytest.raises(InvalidValue, match="asks nothing; it is finished"):
-            await run("answer", name, "done", "--broker", b.url)
+            await run("answer", name, "done", *at(b))
         with pytest.raises(InvalidValue, match="run 'x' is not known; accepted: "):
-            await run("answer", "x", "done", "--broker", b.url)
+            await run("answer", "x", "done", *at(b))
 
 
 async def test_a_pause_by_hand_has_the_source_off(bench: BenchMaker, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,25 +171,25 @@ async def test_a_pause_by_hand_has_the_source_off(bench: BenchMaker, capsys: pyt
         name = await started(b, "hold", "--watch", "off", capsys=capsys)
         await until(b, name, lambda state: state["step"] == "turn 0")
         assert b.instrument("pstat").source.output
-        assert await run("pause", name, "--broker", b.url) == 0
+        assert await run("pause", name, *at(b)) == 0
         assert capsys.readouterr().out.startswith(f"run {name} is paused, its source off; `picobridge continue {name}`")
         assert not b.instrument("pstat").source.output
-        assert await run("pause", name, "--broker", b.url, "--json") == 0  # once more changes nothing
+        assert await run("pause", name, *at(b), "--json") == 0  # once more changes nothing
         assert lines(capsys)[0]["pause"] == "paused"
-        assert await run("continue", name, "--broker", b.url) == 0
+        assert await run("continue", name, *at(b)) == 0
         assert capsys.readouterr().out == f"run {name} goes on\n"
         await until(b, name, lambda state: state["step"] == "turn 1")
         assert b.instrument("pstat").source.output
-        assert await run("abort", name, "--broker", b.url) == 0
+        assert await run("abort", name, *at(b)) == 0
         assert capsys.readouterr().out == f"run {name} is aborted\n"
         assert not b.instrument("pstat").source.output
         with pytest.raises(InvalidValue, match="is not under way; under way: none"):
-            await run("pause", name, "--broker", b.url)
+            await run("pause", name, *at(b))
         answer = await b.lab.start(
             "technique", {"technique": "open_circuit", "duration_s": "1 h"}, {"potentiostat": "pstat"}
         )
         with pytest.raises(Refused, match="technique cannot be paused"):
-            await run("pause", answer.id, "--broker", b.url)
+            await run("pause", answer.id, *at(b))
         await answer.abort()
 
 
@@ -187,14 +197,14 @@ async def test_an_aborted_run_is_gone_on_with_by_hand(bench: BenchMaker, capsys:
     async with bench("pstat", procedures=OWN) as b:
         name = await started(b, "ask", "times=2", capsys=capsys)
         await until(b, name, lambda state: state["question"])
-        await run("answer", name, "done", "width=1um", "--broker", b.url)
+        await run("answer", name, "done", "width=1um", *at(b))
         await until(b, name, lambda state: state["question"] and "Cut 2" in state["question"]["text"])
         capsys.readouterr()
-        assert await run("pause", name, "--broker", b.url) == 0
+        assert await run("pause", name, *at(b)) == 0
         assert "will pause once it is answered: Cut 2 [of 2]" in capsys.readouterr().out
-        assert await run("abort", name, "--broker", b.url) == 0
+        assert await run("abort", name, *at(b)) == 0
         assert capsys.readouterr().out == f"run {name} is aborted; `picobridge resume {name}` goes on with it\n"
-        following = asyncio.create_task(run("resume", name, "--broker", b.url, "--json"))
+        following = asyncio.create_task(run("resume", name, *at(b), "--json"))
         said = ""
 
         def told() -> bool:
@@ -215,7 +225,7 @@ async def test_an_aborted_run_is_gone_on_with_by_hand(bench: BenchMaker, capsys:
         (result,) = lines(capsys)
         assert result["widths_m"] == [3e-06]
         with pytest.raises(InvalidValue, match="cannot be resumed"):
-            await run("resume", name, "--broker", b.url)
+            await run("resume", name, *at(b))
 
 
 async def test_a_verdict_that_is_no_pass_is_exit_status_1(
@@ -224,9 +234,9 @@ async def test_a_verdict_that_is_no_pass_is_exit_status_1(
     async with bench("pstat", procedures=OWN) as b:
         name = await started(b, "ask", capsys=capsys)
         await until(b, name, lambda state: state["question"])
-        assert await run("answer", name, "2", "--broker", b.url, "--json") == 0
+        assert await run("answer", name, "2", *at(b), "--json") == 0
         assert lines(capsys) == [{"run": name, "question": "1", "choice": "give up"}]
-        assert await run("follow", name, "--broker", b.url, "--json") == 1
+        assert await run("follow", name, *at(b), "--json") == 1
         assert lines(capsys)[0]["by"].startswith("cli")
 
 
@@ -235,9 +245,9 @@ async def test_what_ended_badly_is_told_by_whoever_follows(
 ) -> None:
     async with bench("pstat", procedures=OWN) as b:
         name = await started(b, "ask", capsys=capsys)
-        await run("abort", name, "--broker", b.url)
+        await run("abort", name, *at(b))
         with pytest.raises(RunFailed, match=f"run {name} was aborted"):
-            await run("follow", name, "--broker", b.url)
+            await run("follow", name, *at(b))
 
 
 async def test_a_word_and_a_time_of_one_name_are_two_options() -> None:
