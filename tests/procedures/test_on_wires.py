@@ -56,6 +56,9 @@ class Rig:
             raise InvalidValue(f"no device plays {role!r} in this run")
         return self.devices[role]
 
+    def has(self, role: str) -> bool:
+        return role in self.devices
+
     def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
         if step in self.reached and values.get("voltage_v") is not None:
             self.reached[step].set()
