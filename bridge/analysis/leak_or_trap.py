@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .formatting import si
 
@@ -25,7 +25,8 @@ _SQRT2 = math.sqrt(2.0)
 @dataclass(frozen=True, slots=True)
 class CycleCharges:
     """A charge and the discharge after it: coulombs, unsigned, with the standard uncertainty of either, and the
-    integral of the voltage over each of them in volt-seconds (a rest in between belongs to the charge)."""
+    integral of the voltage over each of them in volt-seconds (a rest of
+    `rest_s` in between belongs to the charge)."""
 
     current_a: float
     charge_c: float
@@ -33,6 +34,7 @@ class CycleCharges:
     charge_v_s: float
     discharge_v_s: float
     uncertainty_c: float = 0.0
+    rest_s: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -48,7 +50,7 @@ class CycleCharges:
 
     @property
     def duration_s(self) -> float:
-        return (self.charge_c + self.discharge_c) / self.current_a
+        return (self.charge_c + self.discharge_c) / self.current_a + self.rest_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +183,8 @@ def _predict(first: CycleCharges, predict: Callable[[CycleCharges], float]) -> t
     value = predict(first)
     step = first.uncertainty_c or 1e-6 * first.charge_c
     moved = [
-        predict(_changed(first, charge_c=first.charge_c + step)) - value,
-        predict(_changed(first, discharge_c=first.discharge_c + step)) - value,
+        predict(replace(first, charge_c=first.charge_c + step)) - value,
+        predict(replace(first, discharge_c=first.discharge_c + step)) - value,
     ]
     return value, math.hypot(*moved) * (first.uncertainty_c / step)
 
@@ -211,17 +213,6 @@ def _leak_of_both(first: CycleCharges, second: CycleCharges) -> tuple[float, flo
     total = sum(weights)
     mean = sum(value * weight for value, weight in zip(values, weights, strict=True)) / total
     return mean, max(total**-0.5, abs(values[0] - values[1]) / 2)
-
-
-def _changed(cycle: CycleCharges, *, charge_c: float | None = None, discharge_c: float | None = None) -> CycleCharges:
-    return CycleCharges(
-        cycle.current_a,
-        cycle.charge_c if charge_c is None else charge_c,
-        cycle.discharge_c if discharge_c is None else discharge_c,
-        cycle.charge_v_s,
-        cycle.discharge_v_s,
-        cycle.uncertainty_c,
-    )
 
 
 def undecided(reason: str, voltage_v: float, evidence: dict[str, float]) -> Verdict:

@@ -42,6 +42,7 @@ _MODULES: Mapping[str, str] = {
     "noise-survey": "noise_survey_page",
     "current-check": "current_check_page",
     "cycle": "cycle_page",
+    "leak-or-trap": "leak_or_trap_page",
     "make-contact": "contact_page",
     "open-circuit": "schedule_page",
     "rest": "schedule_page",

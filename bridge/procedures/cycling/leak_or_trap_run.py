@@ -230,6 +230,7 @@ class Experiment:
             charge["voltage_seconds"] + resting,
             discharge["voltage_seconds"],
             max(charge["uncertainty_c"], discharge["uncertainty_c"]),
+            rest["duration_s"] if rest else 0.0,
         )
 
     def _verdict(self) -> Verdict | None:
