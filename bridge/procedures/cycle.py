@@ -3,6 +3,8 @@ disconnected in every rest and after any ending."""
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +22,7 @@ from .context import Context
 from .cycle_geometry import changed_density
 from .cycle_parameters import Cycle, check_plan, over_anode
 from .cycle_results import METHOD, cycle_results, efficiencies, energy_density_of, retention, step_result
-from .cycle_step import CHARGE, CONTACT_LOST, DISCHARGE, STOPPED, Step, StepRunner, begin
+from .cycle_step import CHARGE, CONTACT_LOST, DISCHARGE, SAVE_S, STOPPED, Step, StepRunner, begin
 from .description import POTENTIOSTAT_AND_ROUTES, Procedure
 from .planner import PlannedRun, check_all, require
 from .planner.leads import worst
@@ -102,6 +104,7 @@ class _Cycling:
         self._under_way: Step | None = None
         self._recoveries: list[dict[str, Any]] = []
         self._end = ""
+        self._saved = -math.inf
         self._restore()
 
     def _restore(self) -> None:
@@ -122,6 +125,7 @@ class _Cycling:
                 self._p = self._p.cut_again(recovery["area_m2"], recovery["current_a"])
 
     async def _save(self) -> None:
+        self._saved = time.monotonic()
         step = self._under_way
         await self._context.save(
             start_with=self._p.start_with,
@@ -151,7 +155,8 @@ class _Cycling:
             self._done.append(step_result(self._p, step, before, self._p.rest_s))
             self._under_way = None
             self._told(step)
-            await self._save()
+            if time.monotonic() - self._saved > SAVE_S:  # a simulation's steps may take no time at all
+                await self._save()
         self._reporter.now("done" if not self._end else "stopped", None if self._end else 1.0)
 
     async def _step(self, cycle: int, kind: str, span: tuple[float, float]) -> Step:

@@ -56,7 +56,7 @@ def parse_history(text: str, damage_depth_m: float = 0.0) -> tuple[AreaEntry, ..
         except ValueError:
             raise InvalidValue(f"area_history has the date {date.strip()!r}; accepted: {_EXAMPLE}") from None
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        entries.append(AreaEntry(round(when.timestamp()) * 1_000_000_000, _size(size.strip(), damage_depth_m)))
+        entries.append(AreaEntry(round(when.timestamp() * 1e6) * 1000, _size(size.strip(), damage_depth_m)))
     if not entries:
         raise InvalidValue(f"area_history is empty; accepted: {_EXAMPLE}")
     return tuple(sorted(entries, key=lambda entry: entry.from_ns))

@@ -29,7 +29,8 @@ METHOD = {
     "resistance": "change of voltage over change of current, from the last sample before an edge to the delay after "
     "it; over a rest the cell's relaxation is in it",
     "dq_dv": "equal steps of voltage of at least 5 sigma of its noise on its monotonic envelope, running mean",
-    "retention": "discharge over that of the first complete cycle; fade by a line through the logarithm, 95 % interval",
+    "retention": "discharge until its limit was crossed over that of the first complete cycle; fade by a line through "
+    "the logarithm, 95 % interval",
 }
 
 #: Ends that are none of the plan's: what the step has passed is no capacity.
@@ -172,11 +173,18 @@ def _cycle(p: Cycle, number: int, steps: Sequence[Mapping[str, Any]]) -> dict[st
     for name, step in ((CHARGE, charge), (DISCHARGE, discharge)):
         fields[f"{name}_ah"] = step["charge_ah"] if step else None
         fields[f"{name}_ah_per_m2"] = ratio(fields[f"{name}_ah"], step["area_m2"]) if step else None
+        fields[f"{name}_to_limit_ah"] = _to_limit(step) if step else None
         fields[f"{name}_corrected_ah"] = step["charge_corrected_ah"] if step else None
         fields[f"{name}_corrected_uncertainty_ah"] = step["charge_corrected_uncertainty_ah"] if step else None
         fields[f"{name}_wh"] = step["energy_wh"] if step else None
     fields |= efficiencies(p, steps if complete else ())
     return {**fields, "steps": [{k: v for k, v in s.items() if k != "cycle"} for s in steps]}
+
+
+def _to_limit(step: Mapping[str, Any]) -> float:
+    """Charge until the instant at which the limit was crossed, where that is known: not in steps of a sample."""
+    until = step["charge_interpolated_ah"]
+    return float(step["charge_ah"] if until is None else until)
 
 
 def efficiencies(p: Cycle, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -228,8 +236,8 @@ def retention(cycles: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if len(whole) < 2:
         return None
     numbers = np.array([c["cycle"] for c in whole], dtype=float)
-    capacities = np.array([c["discharge_ah"] for c in whole])
-    fade = fit_fade(numbers, capacities, reference=whole[0]["discharge_ah"])
+    capacities = np.array([c["discharge_to_limit_ah"] for c in whole])
+    fade = fit_fade(numbers, capacities, reference=float(capacities[0]))
     return {
         "reference_cycle": whole[0]["cycle"],
         "last_cycle": whole[-1]["cycle"],

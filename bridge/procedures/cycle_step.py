@@ -20,8 +20,8 @@ from .context import Context
 from .cycle_parameters import Cycle
 from .cycle_watch import CONTACT_LOST, Segment, Watch
 
-#: Wall seconds between two saves of a step under way.
-_SAVE_S = 1.0
+#: Wall seconds between two saves of a run under way.
+SAVE_S = 1.0
 
 #: The share of a charge that its constant current is taken to be, where a constant voltage follows.
 _BEFORE_CV = 0.8
@@ -163,7 +163,7 @@ class StepRunner:
                 async for block in run:
                     watch.add(block)
                     self._show(watch)
-                    if time.monotonic() - saved > _SAVE_S:
+                    if time.monotonic() - saved > SAVE_S:
                         await self._save_cut(watch)
                         saved = time.monotonic()
         except BaseException:
@@ -218,4 +218,4 @@ class StepRunner:
         return min(max(0.0, *shares), 1.0)
 
 
-__all__ = ["CHARGE", "CONTACT_LOST", "DISCHARGE", "STOPPED", "Step", "StepRunner", "begin"]
+__all__ = ["CHARGE", "CONTACT_LOST", "DISCHARGE", "SAVE_S", "STOPPED", "Step", "StepRunner", "begin"]

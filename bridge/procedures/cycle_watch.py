@@ -92,6 +92,8 @@ class Watch:
         self._counter = ChargeCounter(technique.interval_s, start_s=0.0)
         self._energy = ChargeCounter(technique.interval_s, start_s=0.0)
         self._situation = Situation(technique=technique, stray_f=stray_f or STRAY_F, area_m2=area_m2)
+        #: an emptied cell is as steep as an open lead whose capacitance nobody knows
+        self._judged = charging or stray_f > 0
         self._contact = ContactDetector()
         self._contact.begin(self._situation)
         self._lost = ""
@@ -179,11 +181,15 @@ class Watch:
     def so_far(self) -> Segment:
         """What it has done until now."""
         technique, charge = self._technique, self._counter.charge
-        gaps = list(self._contact.gaps)
+        gaps = [gap for gap in self._contact.gaps if gap.closed or self._judged]
         never_closed = next((gap for gap in gaps if not gap.closed), None)
-        end = str(self.end.value)
+        end = self.end.value
         by_limit = (EndReason.VOLTAGE_MAX, EndReason.VOLTAGE_MIN, EndReason.DURATION, EndReason.CAPACITY)
-        if self._lost and (self.end is EndReason.TAPER or (never_closed is not None and self.end in by_limit)):
+        if (
+            self._judged
+            and self._lost
+            and (self.end is EndReason.TAPER or (never_closed is not None and self.end in by_limit))
+        ):
             end = CONTACT_LOST
         closed_v = self._last_v
         if never_closed is not None and isinstance(technique, Galvanostatic):
@@ -244,10 +250,24 @@ class Watch:
         limit_v = self._limit_v()
         if limit_v is not None and self.end in (EndReason.VOLTAGE_MAX, EndReason.VOLTAGE_MIN):
             crossing = find_crossing(time, voltage, limit_v, rising=self._charging)
-            if crossing is None:
+            crossed_s = crossing.time_s if crossing else _carried_on(time, voltage, limit_v)
+            if crossed_s is None:
                 return None, None
-            return crossing.time_s, passed - last * (self.last_s - crossing.time_s)
+            before = abs(float(current[-2])) if len(current) > 1 else last
+            return crossed_s, passed - (last + before) / 2 * (self.last_s - crossed_s)
         limit_c = self._technique.charge_limit_c
         if self.end is EndReason.CAPACITY and limit_c is not None and last > 0:
             return self.last_s - (passed - limit_c) / last, limit_c
         return None, None
+
+
+def _carried_on(time: Floats, voltage: Floats, limit_v: float) -> float | None:
+    """When the line through the two samples before the last one comes to the limit, no later than the last one: a
+    source that holds the limit by itself never shows a sample beyond it."""
+    if len(time) < 3 or time[-2] <= time[-3]:
+        return None
+    slope = float(voltage[-2] - voltage[-3]) / float(time[-2] - time[-3])
+    way = limit_v - float(voltage[-2])
+    if not slope or way / slope < 0:
+        return None
+    return min(float(time[-2]) + way / slope, float(time[-1]))

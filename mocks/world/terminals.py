@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STEP_S = 1.0
 _REST_STEP_S = 30.0
 #: A step with a current may be longer while it moves no more than this share of the cathode's capacity.
-_STEP_SHARE = 1e-3
+_STEP_SHARE = 2e-3
 #: A step is cut so that the cell's equilibrium moves by no more than this.
 _STEP_V = 0.03
 _SHORTEST_STEP_S = 1e-4
