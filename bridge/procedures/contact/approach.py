@@ -13,10 +13,11 @@ from drivers.interfaces import Manipulator, ManipulatorPosition, Potentiostat
 from drivers.plain import to_plain
 from drivers.samples import Array
 from drivers.techniques import OpenCircuit
+from drivers.uninterrupted import to_the_end
 
 from ..common import Reporter, instrument
 from ..context import Context
-from .lead import Lead, charge_lead
+from .lead import Lead, LeadHeld, charge_lead
 from .parameters import CELL_MAX_V, READINGS, MakeContact
 from .senses import CurrentSense, ImpedanceSense, Look, Sense, VoltageSense
 from .stepping import LOOKS, Stepper, Touch
@@ -78,6 +79,12 @@ class Approach:
     # --- the lead --------------------------------------------------------------------------------------------------
 
     async def _floating(self) -> Array:
+        """As `_settled`, of a lead that is thought to touch nothing."""
+        readings = await self._settled(self.p.steady_v)
+        self.floating_v = float(np.median(readings))
+        return readings
+
+    async def _settled(self, rest_v: float) -> Array:
         """The last `READINGS` voltages at zero current, shape (READINGS,), once they have come to rest.
 
         A lead that touches takes several times cell resistance times cable capacitance to follow.
@@ -89,9 +96,8 @@ class Approach:
             readings = (await self.potentiostat.collect(technique))["voltage_v"][-READINGS:]
             if len(readings) < READINGS or not np.isfinite(readings).all():
                 raise await self.stepper.unread(str(readings.tolist()))
-            if float(np.ptp(readings)) <= p.steady_v:
+            if float(np.ptp(readings)) <= rest_v:
                 break
-        self.floating_v = float(np.median(readings))
         return readings
 
     async def _touches_already(self) -> bool:
@@ -175,13 +181,24 @@ class Approach:
     async def _until_touch(self) -> Touch | None:
         """None if nothing was touched within the travel, the steps and the time."""
         while True:
-            sense = await self._ready_lead()
+            try:
+                sense = await self._ready_lead()
+            except LeadHeld:
+                if not self.stepper.steps:
+                    raise
+                return await self._found_at_rest()
             outcome = await self.stepper.approach(sense, self.lead_v)
             if isinstance(outcome, Touch):
                 return outcome
             if outcome is Look.ENDED:
                 return None
             await self._refresh_lead()
+
+    async def _found_at_rest(self) -> Touch:
+        """The lead does not follow any more: what looked like its drift was a contact."""
+        stepper = self.stepper
+        position = await to_the_end(self.manipulator.stop())
+        return Touch(position, stepper.open_m, stepper.travelled_m, self.lead_v, False, None, None)
 
     async def _refresh_lead(self) -> None:
         """Where it is now: it has drifted, or has touched something meanwhile."""
@@ -210,14 +227,13 @@ class Approach:
 
     async def _verify(self) -> Verified:
         self.reporter.now("verify", None)
-        if self.p.pad == "bare":
-            readings = await self._floating()
-            if abs(float(np.median(readings))) > _BARE_V:
-                raise RunFailed(
-                    f"what was touched is at {float(np.median(readings)):.4g} V: a charged cell, no bare pad",
-                    device=self.manipulator.name,
-                    hint="The source is off, the manipulator stays where it is. Draw it back.",
-                )
+        voltage = float(np.median(await self._settled(self.p.steady_v / 10)))
+        if self.p.pad == "bare" and abs(voltage) > _BARE_V:
+            raise RunFailed(
+                f"what was touched is at {voltage:.4g} V: a charged cell, no bare pad",
+                device=self.manipulator.name,
+                hint="The source is off, the manipulator stays where it is. Draw it back.",
+            )
         return await verify(self.potentiostat, self.p, self.lead_v, self.lead_f)
 
     async def _back_off(self, why: str, attempt: int) -> None:
@@ -306,6 +322,6 @@ _METHOD = {
     "stop_proven_s": "the same, to the manipulator's word that all axes rest",
     "contact_charge_c": "the lead's capacitance times how far it was from the voltage that it met; positive charges "
     "the cell",
-    "contact_resistance_ohm": "least squares on the voltage under 0, +I, -I, 0 (offset, drift, resistance, "
-    "capacitance), second half of each level; standard uncertainty from the scatter",
+    "contact_resistance_ohm": "voltage under 0, +I, -I, 0: straight lines through the second half of each level, "
+    "resistance from where they meet the steps; standard uncertainty from the scatter",
 }

@@ -29,6 +29,10 @@ _PATIENCE = 4.0
 _LEAST_V = 0.1
 
 
+class LeadHeld(Refused):
+    """The lead does not follow the current as its capacitance alone would."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lead:
     """`capacitance_f` is None where no ramp was long enough to tell it. `charge_c` is what was put onto the lead."""
@@ -39,7 +43,7 @@ class Lead:
 
 
 async def charge_lead(potentiostat: Potentiostat, p: MakeContact, now_v: float, target_v: float) -> Lead:
-    """From `now_v` to `target_v`; the tip must not touch. Raises `Refused` if the lead does not follow.
+    """From `now_v` to `target_v`; the tip must not touch. Raises `LeadHeld` if the lead does not follow.
 
     An instrument that cannot set the finer currents leaves the lead where the coarser ones brought it.
     """
@@ -80,7 +84,7 @@ async def _ramp(
     )
     if block.end not in (EndReason.VOLTAGE_MAX, EndReason.VOLTAGE_MIN) or not len(block):
         reached = float(block["voltage_v"][-1]) if len(block) else math.nan
-        raise Refused(
+        raise LeadHeld(
             f"the lead does not follow: at {current_a:g} A for {duration:.3g} s it came to {reached:.4g} V "
             f"instead of {goal_v:.4g} V",
             device=potentiostat.name,

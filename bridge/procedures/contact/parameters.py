@@ -30,7 +30,7 @@ class MakeContact(Options):
     medium_step_m: float = option(200e-9, unit="m", help="with distance_m: the steps between coarse and fine")
     medium_until_m: float = option(2e-6, unit="m", help="with distance_m: medium steps until here before the pad")
     max_steps: int = option(1000, at_least=1, help="give up after so many steps")
-    time_limit_s: float = option(1800.0, unit="s", help="give up after this time, by the potentiostat's clock")
+    time_limit_s: float = option(3600.0, unit="s", help="give up after this time, by the potentiostat's clock")
     toward: str = option("-z", help="-z or +z: where the pad is")
     sense: str = option(
         "voltage",
@@ -53,7 +53,9 @@ class MakeContact(Options):
     )
     precharge_current_a: float = option(100e-12, unit="A", help="largest current that charges the lead")
     precharged_threshold_v: float = option(
-        0.03, unit="V", help="jump of a pre-charged lead that counts; it is held tolerance_v + this below the cell"
+        0.015,
+        unit="V",
+        help="jump of a pre-charged lead that counts; it is held tolerance_v and twice this below the cell",
     )
     charge_limit_c: float = option(500e-12, unit="C", help="the most that may go through the contact as it closes")
     stray_f: float = option(100e-12, unit="F", help="capacitance of the lead; measured where it is pre-charged")
@@ -74,7 +76,7 @@ class MakeContact(Options):
     test_current_a: float = option(5e-12, unit="A", at_least=0, help="of the ohmic test, +I and -I; 0 leaves it out")
     test_s: float = option(2.0, unit="s", help="length of each level of the ohmic test")
     cell_ohm: float = option(
-        0.0, unit="Ohm", at_least=0, help="resistance of the cell, taken off the loop's to give the contact's"
+        0.0, unit="ohm", at_least=0, help="resistance of the cell, taken off the loop's to give the contact's"
     )
     route: str = option("", help="route of the feedthrough to select first; none unless given")
     vacuum_pa: float = option(1e-3, unit="Pa", help="with a gauge: refuse above this pressure (1e-5 mbar)")
@@ -151,10 +153,10 @@ class MakeContact(Options):
 
     @property
     def lead_v(self) -> float:
-        """Where a pre-charged lead is held: below any voltage within the tolerance by the threshold, so that contact
-        is seen, and the cell is never charged beyond what it holds."""
+        """Where a pre-charged lead is held: below any voltage within the tolerance by twice the threshold (half of a
+        jump may be lost, where the lead's charge moves a small cell), and never above the cell's."""
         assert self.contact_voltage_v is not None
-        return self.contact_voltage_v - self.tolerance_v - self.precharged_threshold_v
+        return self.contact_voltage_v - self.tolerance_v - 2 * self.precharged_threshold_v
 
     def step_after(self, travelled_m: float) -> float:
         """The next step, by how far the tip has come."""

@@ -13,6 +13,12 @@ from drivers.techniques import SET_POINTS_MAX, CurrentSequence, OpenCircuit, Pot
 
 from .parameters import READINGS, MakeContact
 
+#: An empty nanobattery of 10 um2 is itself only a few hundred picofarads (domain note 7.1): beside the lead's 100 pF
+#: and with its resistance the swing falls no further than to about a half.
+_FALLEN = 0.7
+#: A swing beyond that of an open lead is a jump: of a lead that has just touched.
+_JUMPED = 1.3
+
 
 class Look(Enum):
     OPEN = auto()
@@ -81,7 +87,9 @@ class VoltageSense:
         if not self.at_rest(readings):  # it comes and goes: let the verification find out
             return Look.CONTACT if bool((away >= self._jump_v).any()) else Look.DRIFTED
         if bool((away >= self._jump_v).all()):
-            near = bool((np.abs(readings - expected) <= self._p.tolerance_v).all())
+            # What the lead takes pulls a small cell's own voltage toward the lead's: from below anything will do.
+            above = bool((readings > self._lead_v).all())
+            near = above and bool((readings <= expected + self._p.tolerance_v).all())
             return Look.CONTACT if near else Look.OTHER
         return Look.DRIFTED if bool((away > self._jump_v / 3).any()) else Look.OPEN
 
@@ -97,7 +105,8 @@ class VoltageSense:
 
 class ImpedanceSense:
     """Small current pulses, +I and -I without end: on an open lead the voltage goes up and down by I t/C; a contact
-    lets it follow I R. Contact is where it has fallen to less than half. It tells a cell whose voltage is near zero.
+    lets it follow I R and charges more than the lead, so that the swing falls to `_FALLEN` of what it was, or less. It
+    tells a cell whose voltage is near zero.
 
     The first look, far from the pad, is what is compared with. While the tip moves nothing can be told.
     """
@@ -117,7 +126,7 @@ class ImpedanceSense:
         return CurrentSequence(currents_a=period * max(periods, 1), interval_s=self._p.interval_s)
 
     def at_rest(self, readings: Array) -> bool:
-        return True
+        return self._open_v is None or float(np.ptp(readings)) <= _JUMPED * self._open_v
 
     def judge(self, readings: Array) -> Look:
         swing = float(np.ptp(readings))
@@ -130,7 +139,7 @@ class ImpedanceSense:
                     hint="Draw the tip back, or give the lead's capacitance as stray_f.",
                 )
             self._open_v = swing
-        return Look.CONTACT if swing < 0.5 * self._open_v else Look.OPEN
+        return Look.CONTACT if swing < _FALLEN * self._open_v else Look.OPEN
 
     def alarm(self, value: float) -> bool:
         return False

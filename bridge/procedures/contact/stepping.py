@@ -27,7 +27,8 @@ _TRACE = 2000
 @dataclass(frozen=True, slots=True)
 class Touch:
     """How it was sensed. `open_m` is the travel at which the lead was last seen open, `at_m` where the tip came to
-    rest; the delays are real, from the arrival of the sample that told it. `in_motion`: it broke a step off.
+    rest; the delays are real, from the arrival of the sample that told it (None: it was found at rest, afterwards).
+    `in_motion`: it broke a step off.
     """
 
     position: ManipulatorPosition
@@ -35,8 +36,8 @@ class Touch:
     at_m: float
     value: float
     in_motion: bool
-    stop_command_s: float
-    stop_proven_s: float
+    stop_command_s: float | None
+    stop_proven_s: float | None
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Stepper:
     travelled_m: float = 0.0
     elapsed_s: float = 0.0
     attempt: int = 1
+    #: travel at which the lead was last seen open
+    open_m: float = 0.0
     trace: Trace = field(default_factory=Trace)
     #: of the step that was broken off last: when that was told, commanded and proven, real seconds
     _broken_off_s: tuple[float, float, float] = (math.nan, math.nan, math.nan)
@@ -91,12 +94,12 @@ class Stepper:
         while look is Look.OPEN:
             if self.travelled_m >= p.max_travel_m - p.step_m / 2 or self.steps >= p.max_steps:
                 return Look.ENDED
-            open_m = self.travelled_m
+            self.open_m = self.travelled_m
             position, interrupted = await self.step(p.step_after(self.travelled_m), watch, sense)
             look, value = await self._look(watch, sense)
             self._keep(position, value)
             if look is Look.CONTACT:
-                return await self._stopped(watch, position, open_m, value, interrupted)
+                return await self._stopped(watch, position, value, interrupted)
             if look is Look.OTHER:
                 await to_the_end(self.manipulator.stop())
                 raise RunFailed(
@@ -182,16 +185,14 @@ class Stepper:
             steps=self.steps,
         )
 
-    async def _stopped(
-        self, watch: LeadWatch, position: ManipulatorPosition, open_m: float, value: float, in_motion: bool
-    ) -> Touch:
+    async def _stopped(self, watch: LeadWatch, position: ManipulatorPosition, value: float, in_motion: bool) -> Touch:
         """Whatever the manipulator does, it is told to stop, and that is proven and timed."""
         told_s, commanded_s = watch.came_s, time.perf_counter()
         await to_the_end(self.manipulator.stop())
         proven_s = time.perf_counter()
         if in_motion:
             told_s, commanded_s, proven_s = self._broken_off_s
-        return Touch(position, open_m, self.travelled_m, value, in_motion, commanded_s - told_s, proven_s - told_s)
+        return Touch(position, self.open_m, self.travelled_m, value, in_motion, commanded_s - told_s, proven_s - told_s)
 
     def _keep(self, position: ManipulatorPosition, value: float) -> None:
         if len(self.trace.step) < _TRACE:

@@ -68,10 +68,10 @@ async def verify(potentiostat: Potentiostat, p: MakeContact, lead_v: float, stra
         raise Unstable(
             f"between {np.nanmin(voltage):.4g} V and {np.nanmax(voltage):.4g} V within {p.verify_s:g} s of touching"
         )
-    ohmic, why_not = await _ohmic(potentiostat, p, stray_f)
+    std = float(voltage.std(ddof=1)) if len(voltage) > 1 else None
+    ohmic, why_not = await _ohmic(potentiostat, p, stray_f, std or 0.0)
     if ohmic is not None and ohmic.verdict is not Proof.OHMIC:
         raise Unstable(f"the ohmic test says {ohmic.verdict}: {ohmic.reason}")
-    std = float(voltage.std(ddof=1)) if len(voltage) > 1 else None
     return Verified(float(voltage.mean()), std, ohmic, why_not)
 
 
@@ -79,13 +79,17 @@ def _is_contact(voltage: Any, p: MakeContact, lead_v: float) -> bool:
     if float(np.ptp(voltage)) > p.steady_v:
         return False
     if p.contact_voltage_v is not None:
-        return bool((np.abs(voltage - p.contact_voltage_v) <= p.tolerance_v).all())
+        # a small cell's voltage may have been pulled toward that of a lead that was held below it
+        lowest = min(p.contact_voltage_v - p.tolerance_v, lead_v)
+        return bool(((voltage >= lowest) & (voltage <= p.contact_voltage_v + p.tolerance_v)).all())
     if p.sense != "voltage":
         return True  # what is touched may be at no voltage; the ohmic test tells
     return bool((np.abs(voltage - lead_v) >= p.threshold_v).all())
 
 
-async def _ohmic(potentiostat: Potentiostat, p: MakeContact, stray_f: float) -> tuple[OhmicTest | None, str]:
+async def _ohmic(
+    potentiostat: Potentiostat, p: MakeContact, stray_f: float, noise_v: float
+) -> tuple[OhmicTest | None, str]:
     """The test; or None, and why it was not made."""
     if not p.test_current_a:
         return None, "test_current_a is 0"
@@ -104,4 +108,6 @@ async def _ohmic(potentiostat: Potentiostat, p: MakeContact, stray_f: float) -> 
             f"{len(voltage)} of {4 * count} samples of the ohmic test, or some that are no numbers",
             device=potentiostat.name,
         )
-    return judge(voltage, p.test_current_a, count, p.interval_s, stray_f), ""
+    began = block.attributes.get("sampled_from_s", p.interval_s)
+    middle = 0.5 * (1.0 + min(1.0, max(0.0, float(began) / p.interval_s)))
+    return judge(voltage, p.test_current_a, count, p.interval_s, stray_f, noise_v, middle), ""
