@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bridge.analysis.capacity import COULOMB_PER_AH
+from bridge.analysis.differential import Differential, differential_capacity, voltage_noise
 from bridge.analysis.formatting import area, si
 from bridge.analysis.statistics import Floats
 from bridge.record.bdf import is_time_series
@@ -37,6 +38,71 @@ class _Curve:
     voltage_v: Floats
     current_a: Floats
     charge_ah: Floats
+
+
+def differential_figure(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> Figure | None:
+    """dQ/dV of each step under constant current, and capacity raw and corrected by step; None without such a step."""
+    curves = [c for c in _curves(result, blocks) if len(c.voltage_v) >= 5]
+    found = [(c, d) for c in curves if not _held(c) and (d := _differential(c)) is not None]
+    if not found:
+        return None
+    size = result["settings"]["area_m2"]
+    per = 1e-4 / size / COULOMB_PER_AH if size else 1.0 / COULOMB_PER_AH
+    with new_figure(10.5, 4.2) as figure:
+        axes, beside = figure.subplots(1, 2)
+        factor, prefix = scale(np.concatenate([d.dq_dv_c_per_v for _, d in found]) * per)
+        last = max(c.cycle for c, _ in found)
+        for curve, d in found:
+            colour = _COLOURS[(curve.cycle - 1) % len(_COLOURS)]
+            sign, style = (1.0, "-") if curve.charging else (-1.0, "--")
+            fade = 1.0 if last <= len(_COLOURS) else 0.35 + 0.65 * curve.cycle / last
+            axes.plot(d.voltage_v, sign * d.dq_dv_c_per_v * per * factor, color=colour, ls=style, lw=1.4, alpha=fade)
+        axes.axhline(0.0, color=GREY, lw=0.8)
+        smoothing = max(d.smoothing_v for _, d in found)
+        axes.set_title(f"dQ/dV (charge up, discharge down; mean over {si(smoothing, 'V', 2)})")
+        axes.set_xlabel("voltage / V")
+        axes.set_ylabel(f"dQ/dV / ({prefix}Ah/cm²/V)" if size else f"dQ/dV / ({prefix}Ah/V)")
+        _raw_and_corrected(beside, result)
+    return figure
+
+
+def _held(curve: _Curve) -> bool:
+    """Whether most of it is a constant voltage."""
+    return float(np.ptp(curve.voltage_v)) == 0.0 or bool(np.mean(np.diff(curve.voltage_v) == 0.0) > 0.5)
+
+
+def _differential(curve: _Curve) -> Differential | None:
+    known = np.isfinite(curve.voltage_v)
+    voltage, charge = curve.voltage_v[known], curve.charge_ah[known] * COULOMB_PER_AH
+    noise = voltage_noise(voltage) if len(voltage) > 50 else 0.0
+    found = differential_capacity(voltage, charge, rising=curve.charging, noise_v=noise)
+    return found if len(found.voltage_v) else None
+
+
+def _raw_and_corrected(axes: Axes, result: Mapping[str, Any]) -> None:
+    """By cycle: what was measured, and what of it went through the cell, with its uncertainty."""
+    size = result["settings"]["area_m2"]
+    per = 1e-4 / size if size else 1.0
+    number = np.array([c["cycle"] for c in result["cycles"]], dtype=float)
+    values: dict[str, Floats] = {}
+    for kind in ("charge", "discharge"):
+        for name in ("", "_corrected", "_corrected_uncertainty"):
+            column = [c[f"{kind}{name}_ah"] for c in result["cycles"]]
+            values[kind + name] = np.array([np.nan if v is None else v * per for v in column], dtype=float)
+    factor, prefix = scale(np.concatenate([values["charge"], values["discharge"]]))
+    for kind, colour, mark, shift in (("charge", BLUE, "o", -0.06), ("discharge", ORANGE, "s", 0.06)):
+        raw, corrected = values[kind] * factor, values[f"{kind}_corrected"] * factor
+        doubt = values[f"{kind}_corrected_uncertainty"] * factor
+        axes.plot(number + shift, raw, color=colour, marker=mark, ms=6, lw=0, mfc="none", label=f"{kind}, raw")
+        axes.errorbar(
+            number + shift, corrected, yerr=doubt, color=colour, marker=mark, ms=4, lw=1, label=f"{kind}, corrected"
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.set_title("Capacity, raw and corrected (95 %)")
+    axes.set_xlabel("cycle")
+    axes.set_ylabel(f"capacity / ({prefix}Ah/cm²)" if size else f"capacity / {prefix}Ah")
+    axes.legend(loc="lower right")
 
 
 def cycle_figure(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> Figure:
@@ -77,28 +143,31 @@ def _curves(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> list[_C
     curves: list[_Curve] = []
     origin = min((step["start_time_ns"] for _, step in steps), default=0)
     for number, step in steps:
-        own = by_start.get(step["start_time_ns"], [])
-        if not own:
-            continue
+        # a step that was paused, or that held a voltage after a current, is made of several techniques
+        parts = [by_start[at] for at in step.get("part_start_times_ns", [step["start_time_ns"]]) if at in by_start]
+        if parts:
+            curves.append(_curve(number, step, parts, origin))
+    if steps and not curves:
+        raise InvalidValue("none of the blocks belongs to a step of this result: their start times do not agree")
+    return curves
+
+
+def _curve(number: int, step: Mapping[str, Any], parts: Sequence[Sequence[SampleBlock]], origin: int) -> _Curve:
+    """One step out of the blocks of each of its techniques; charge is counted within each of them."""
+    columns: list[list[Floats]] = [[], [], [], []]
+    before = 0.0
+    for own in parts:
         time, voltage, current = (
             np.concatenate([block[name] for block in own]) for name in ("time_s", "voltage_v", "current_a")
         )
         passed = np.concatenate(([0.0], np.cumsum(np.diff(time) * np.abs(current[1:] + current[:-1]) / 2)))
-        keep = _thinned(len(time))
-        start = (step["start_time_ns"] - origin) / 1e9
-        curves.append(
-            _Curve(
-                number,
-                step["kind"] == "charge",
-                (time + start)[keep],
-                voltage[keep],
-                current[keep],
-                (passed + abs(float(current[0])) * float(time[0]))[keep] / COULOMB_PER_AH,
-            )
-        )
-    if steps and not curves:
-        raise InvalidValue("none of the blocks belongs to a step of this result: their start times do not agree")
-    return curves
+        charge = before + passed + abs(float(current[0])) * float(time[0])
+        before = float(charge[-1])
+        start = (own[0].start_time_ns - origin) / 1e9
+        for column, values in zip(columns, (time + start, voltage, current, charge / COULOMB_PER_AH), strict=True):
+            column.append(values)
+    keep = _thinned(sum(len(part) for part in columns[0]))
+    return _Curve(number, step["kind"] == "charge", *(np.concatenate(column)[keep] for column in columns))
 
 
 def _thinned(n: int) -> Any:
