@@ -47,7 +47,6 @@ def step_result(p: Cycle, step: Step, before: Mapping[str, Any] | None, rest_s: 
     known = [v for s in segments for v in (s.voltage_lowest_v, s.voltage_highest_v) if v is not None]
     capacity = _corrected(p, step)
     stray_c = p.stray_f * abs((last.voltage_end_v or 0.0) - (first.voltage_start_v or 0.0))
-    gaps = [gap for s in segments for gap in s.found_gaps]
     return {
         "cycle": step.cycle,
         "kind": step.kind,
@@ -70,7 +69,7 @@ def step_result(p: Cycle, step: Step, before: Mapping[str, Any] | None, rest_s: 
             "leak_ah": ah(capacity.leak_c),
             "open_s": capacity.open_s,
         },
-        "contact_gaps": [asdict(gap) for gap in gaps],
+        "contact_gaps": [{"part": part, **gap} for part, s in enumerate(segments) for gap in s.contact_gaps],
         "charge_wrong_way_ah": ah(sum(s.discharge_c if step.charging else s.charge_c for s in segments)),
         "charge_after_last_sample_at_most_ah": ah(last.late_c),
         "gap_charge_ah": ah(sum(s.gap_c for s in segments)),
@@ -85,7 +84,7 @@ def step_result(p: Cycle, step: Step, before: Mapping[str, Any] | None, rest_s: 
         "area_m2": p.area_m2,
         "overshoot": next((s.overshoot for s in reversed(segments) if s.overshoot), None),
         "resistance": _resistance(p, step, before, rest_s),
-        "dq_dv": _differential(step),
+        "dq_dv": _differential(p, step),
         "samples": sum(s.samples for s in segments),
         "compliance_samples": sum(s.compliance for s in segments if s.technique == "galvanostatic"),
         "range": next((s.range for s in segments if s.range), None),
@@ -128,14 +127,16 @@ def _resistance(p: Cycle, step: Step, before: Mapping[str, Any] | None, rest_s: 
     return {**asdict(found), "resistance_ohm_m2": None if p.area_m2 is None else found.resistance_ohm * p.area_m2}
 
 
-def _differential(step: Step) -> dict[str, Any] | None:
+def _differential(p: Cycle, step: Step) -> dict[str, Any] | None:
     """The highest point of dQ/dV of the part under constant current; its curve is in the report."""
     parts, earlier_c = [], 0.0
     noise = 0.0
     for segment in step.segments:
         if segment.technique == "galvanostatic":
-            course = np.array(segment.course, dtype=float).reshape(-1, 2)
-            parts.append(course + np.array((earlier_c, 0.0)))
+            course = np.array(segment.course, dtype=float).reshape(-1, 3)
+            for gap in segment.found_gaps:  # its spike would stay in the envelope
+                course = course[(course[:, 0] < gap.from_s) | (course[:, 0] > gap.to_s + 2 * p.interval_s)]
+            parts.append(course[:, 1:] + np.array((earlier_c, 0.0)))
             noise = max(noise, segment.noise_v)
         earlier_c += segment.charge_c if step.charging else segment.discharge_c
     if not parts:

@@ -62,7 +62,7 @@ class Segment:
     compliance: int
     range: str | None
     set_a: float | None
-    #: time and voltage since the technique began, and charge (unsigned) and voltage over its whole course, thinned
+    #: time and voltage since the technique began; time, charge (unsigned) and voltage over its whole course, thinned
     head: list[list[float]] = field(default_factory=list)
     course: list[list[float]] = field(default_factory=list)
 
@@ -100,7 +100,7 @@ class Watch:
         empty = np.empty(0)
         self._tail = (empty, empty, empty)
         self._head: list[list[float]] = []
-        self._course: list[tuple[float, float]] = []
+        self._course: list[tuple[float, float, float]] = []
         self._every, self._index = 1, 0
         self._first_v, self._last_v = math.nan, math.nan
         self._lowest_v, self._highest_v = math.inf, -math.inf
@@ -149,7 +149,7 @@ class Watch:
             span, rate = float(time[-1]), abs(float(np.nanmean(current))) if np.isfinite(current).any() else 0.0
             for t, v in zip(time[known].tolist(), values.tolist(), strict=True):
                 if self._index % self._every == 0:
-                    self._course.append((passed - rate * (span - t), v))
+                    self._course.append((t, passed - rate * (span - t), v))
                 self._index += 1
             if len(self._course) >= 2 * _COURSE:
                 self._course = self._course[::2]
@@ -228,7 +228,7 @@ class Watch:
             range=self._range,
             set_a=technique.current_a if isinstance(technique, Galvanostatic) else None,
             head=self._head,
-            course=[[q, v] for q, v in self._course],
+            course=[list(point) for point in self._course],
         )
 
     def _limit_v(self) -> float | None:

@@ -38,6 +38,8 @@ class _Curve:
     voltage_v: Floats
     current_a: Floats
     charge_ah: Floats
+    closed: Any
+    """Whether the contact was closed, as found."""
 
 
 def differential_figure(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> Figure | None:
@@ -72,7 +74,7 @@ def _held(curve: _Curve) -> bool:
 
 
 def _differential(curve: _Curve) -> Differential | None:
-    known = np.isfinite(curve.voltage_v)
+    known = np.isfinite(curve.voltage_v) & curve.closed
     voltage, charge = curve.voltage_v[known], curve.charge_ah[known] * COULOMB_PER_AH
     noise = voltage_noise(voltage) if len(voltage) > 50 else 0.0
     found = differential_capacity(voltage, charge, rising=curve.charging, noise_v=noise)
@@ -154,18 +156,24 @@ def _curves(result: Mapping[str, Any], blocks: Sequence[SampleBlock]) -> list[_C
 
 def _curve(number: int, step: Mapping[str, Any], parts: Sequence[Sequence[SampleBlock]], origin: int) -> _Curve:
     """One step out of the blocks of each of its techniques; charge is counted within each of them."""
-    columns: list[list[Floats]] = [[], [], [], []]
+    columns: list[list[Any]] = [[], [], [], [], []]
     before = 0.0
-    for own in parts:
+    for part, own in enumerate(parts):
         time, voltage, current = (
             np.concatenate([block[name] for block in own]) for name in ("time_s", "voltage_v", "current_a")
         )
         passed = np.concatenate(([0.0], np.cumsum(np.diff(time) * np.abs(current[1:] + current[:-1]) / 2)))
         charge = before + passed + abs(float(current[0])) * float(time[0])
         before = float(charge[-1])
+        closed = np.ones(len(time), bool)
+        for gap in step.get("contact_gaps", ()):
+            if gap.get("part", 0) == part:  # the samples after it are on their way back
+                settled = gap["to_s"] + 2 * float(np.median(np.diff(time)))
+                closed &= (time < gap["from_s"]) | (time > settled)
         start = (own[0].start_time_ns - origin) / 1e9
-        for column, values in zip(columns, (time + start, voltage, current, charge / COULOMB_PER_AH), strict=True):
-            column.append(values)
+        values = (time + start, voltage, current, charge / COULOMB_PER_AH, closed)
+        for column, own_values in zip(columns, values, strict=True):
+            column.append(own_values)
     keep = _thinned(sum(len(part) for part in columns[0]))
     return _Curve(number, step["kind"] == "charge", *(np.concatenate(column)[keep] for column in columns))
 

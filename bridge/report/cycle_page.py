@@ -44,8 +44,9 @@ def summary(result: Mapping[str, Any]) -> Summary:
         ("Range", str(r["range"] or "not told")),
         ("Sign", str(r["sign"])),
     ]
+    what = "Galvanostatic cycling" if s.get("charge_mode", "cc") == "cc" else "Cycling"
     return Summary(
-        title=f"{'Galvanostatic cycling' if s.get('charge_mode', 'cc') == 'cc' else 'Cycling'} at {si(s['current_a'], 'A')}{density}",
+        title=f"{what} at {si(s['current_a'], 'A')}{density}",
         verdict="completed" if r["completed"] else "not completed",
         tone="pass" if r["completed"] else "fail",
         rows=rows,
