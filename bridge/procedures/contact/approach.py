@@ -45,7 +45,7 @@ class Approach:
 
     def __post_init__(self) -> None:
         self.reporter = Reporter(self.context)
-        self.stepper = Stepper(self.potentiostat, self.manipulator, self.p, self._tell)
+        self.stepper = Stepper(self.context, self.potentiostat, self.manipulator, self.p, self._tell)
 
     async def run(self) -> dict[str, Any]:
         p = self.p

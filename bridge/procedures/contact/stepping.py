@@ -14,6 +14,8 @@ from drivers.errors import MoveFailed, RunFailed
 from drivers.interfaces import Manipulator, ManipulatorPosition, Potentiostat
 from drivers.uninterrupted import to_the_end
 
+from ..context import Context
+from ..halting import halt
 from .parameters import MakeContact
 from .senses import Look, Sense
 from .watch import LeadWatch
@@ -54,6 +56,7 @@ class Trace:
 class Stepper:
     """Counts over all attempts. `tell(position, value)` is called after each step."""
 
+    context: Context
     potentiostat: Potentiostat
     manipulator: Manipulator
     p: MakeContact
@@ -149,13 +152,11 @@ class Stepper:
         return position, interrupted
 
     async def _halt(self, move: asyncio.Task[ManipulatorPosition]) -> None:
-        try:
-            await self.manipulator.stop()
-        finally:
-            move.cancel()
-            await asyncio.wait((move,))
-            if not move.cancelled():
-                move.exception()  # seen: what ended the step is raised
+        await halt(self.context, self.manipulator)
+        move.cancel()
+        await asyncio.wait((move,))
+        if not move.cancelled():
+            move.exception()  # seen: what ended the step is raised
 
     async def _look(self, watch: LeadWatch, sense: Sense) -> tuple[Look, float]:
         """What the lead sees, once it has come to rest, and its last value.
