@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +71,19 @@ async def whole(context: Context, parameters: Times) -> dict[str, Any]:
     return {"first": first, "second": second}
 
 
+async def late(context: Context, parameters: Nothing) -> dict[str, Any]:
+    """A technique that begins after a pause was asked for."""
+    await context.ask(Question("Shall it begin?"))
+    potentiostat = context.device("potentiostat")
+    assert isinstance(potentiostat, Potentiostat)
+    async with aclosing(potentiostat.run(Galvanostatic(current_a=1e-9, duration_s=1.0))) as blocks:
+        async for _ in blocks:
+            pass
+    cut = context.pausing
+    await context.pause_point()
+    return {"cut": cut}
+
+
 async def stubborn(context: Context, parameters: Nothing) -> dict[str, Any]:
     return dict(await context.perform("count", {"times": 2}))
 
@@ -83,6 +95,7 @@ async def careful(context: Context, parameters: Nothing) -> dict[str, Any]:
 
 
 OWN = (
+    Procedure("late", "begins late", Nothing, ROLES, late, pausable=True),
     Procedure("stubborn", "cannot be paused, though its part can", Nothing, ROLES, stubborn),
     Procedure("careful", "pauses after its part", Nothing, ROLES, careful, pausable=True),
     Procedure("ask", "asks", Nothing, ROLES, ask),
@@ -198,21 +211,18 @@ async def test_a_pause_is_taken_with_the_source_off(rig: RigMaker) -> None:
         assert pstat.done.count("run galvanostatic") == 3  # the turn that was cut is done again
 
 
-async def test_a_pause_that_comes_between_two_techniques(rig: RigMaker) -> None:
+async def test_a_pause_that_comes_before_a_technique_ends_it(rig: RigMaker) -> None:
+    """A driver forgets a stop that comes before its run: it is said again once the technique is under way."""
     async with rig(procedures=OWN) as r:
         pstat = r.device("pstat")
-
-        def script(technique: Any) -> Any:
-            r.daemon.runs.running[0].pause()  # before the first block of this technique
-            return ramp(20, 5)
-
-        pstat.script = script
-        name = await begin(r, "count", times=1)
-        await state_of(r, name, "paused")
+        run = await begin(r, "late")
+        await state_of(r, run, "question")
+        await r.request("pause", run=run)
+        await r.request("answer", run=run, choice="done")
+        await state_of(r, run, "paused")
         assert was_stopped(pstat)
-        pstat.script = lambda technique: ramp(20, 5)
-        await r.request("continue", run=name)
-        assert len((await result_of(r, name))["done"]) == 1
+        await r.request("continue", run=run)
+        assert (await result_of(r, run)) == {"cut": True}
 
 
 async def test_a_part_that_cannot_be_paused_is_not_cut(rig: RigMaker) -> None:
@@ -310,8 +320,6 @@ async def test_a_part_is_shown_within_the_whole(rig: RigMaker) -> None:
         assert (first["procedure"], first["title"], first["status"]) == ("count", "first", "finished")
         assert state["started_ns"] <= first["started_ns"] <= first["ended_ns"] <= second["started_ns"]
         assert (second["procedure"], second["status"], second["ended_ns"]) == ("ask", "running", None)
-        states = map(json.loads, r.listener.of(f"{r.prefix}/runs/{run}/state"))
-        assert all(state["fraction"] <= 0.5 for state in states if state["step"].startswith("first: "))
         await r.request("abort", run=run)
         assert r.daemon.runs.states()[-1]["parts"][1]["status"] == "aborted"
 
@@ -333,6 +341,24 @@ async def test_the_health_watch_is_told_of_the_sample(rig: RigMaker) -> None:
         assert outcome["error"]["error"] == "HealthStop"
         assert outcome["health"][0]["kind"] == "window"
         assert not r.device("pstat").cell_on
+
+
+async def test_progress_of_a_part_is_scaled_into_its_share(rig: RigMaker) -> None:
+    async with rig(procedures=OWN) as r:
+        fractions = []
+
+        def script(technique: Any) -> Any:
+            fractions.append(r.daemon.runs.running[0].fraction)
+            return ramp(20, 5)
+
+        r.device("pstat").script = script
+        run = await begin(r, "whole", times=4)
+        await state_of(r, run, "question")
+        await r.request("abort", run=run)
+        assert fractions == [0.0, 0.125, 0.25, 0.375]  # of the half that is the part's
+        await r.request("run", procedure="stubborn", parameters={}, devices=PSTAT)
+        await r.listener.event("(stubborn) finished")
+        assert fractions[4:] == [None, None]  # no share was given to it: nobody knows how far the whole is
 
 
 async def test_several_devices_play_one_role(rig: RigMaker) -> None:

@@ -125,6 +125,21 @@ async def test_an_answer_from_elsewhere_ends_the_prompt(bench: BenchMaker) -> No
         assert (await run.result())["verdict"] == "fail"
 
 
+async def test_a_line_too_many_is_no_answer_to_the_next_question(bench: BenchMaker) -> None:
+    async with bench("pstat", procedures=OWN) as b:
+        run = await asking(b, times=2)
+        async with following(b, run) as (terminal, process):
+            await terminal.until("(type a number, or the words)")
+            for line in ("1", "10 um", "-", "1"):
+                terminal.type(line)
+            await terminal.until("Cut 2 [of 2]")
+            await terminal.until("(type a number, or the words)")
+            terminal.type("give up")
+            await process.communicate()
+            assert process.returncode == 1
+        assert (await run.result())["verdict"] == "fail"
+
+
 async def test_leaving_a_followed_run_leaves_it_running(bench: BenchMaker) -> None:
     async with bench("pstat", procedures=OWN) as b:
         run = await asking(b)
