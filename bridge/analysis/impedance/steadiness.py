@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bridge.analysis.formatting import si
+
 #: A spectrum whose first point came back within this has not drifted (domain note, section 6).
 ACCEPTED = 0.02
 
@@ -36,7 +38,7 @@ def steadiness(
     text = f"|Z| at {frequency_hz:.4g} Hz changed by {change:.2%} over the spectrum"
     ocv_change = ocv_after_v - ocv_before_v
     if math.isfinite(ocv_change):
-        text += f", the open-circuit voltage by {ocv_change * 1e3:.2g} mV"
+        text += f", the open-circuit voltage by {si(ocv_change, 'V', 2)}"
     if not steady:
         text += f"; at most {ACCEPTED:.0%} is accepted: let the cell rest, or measure faster"
     return Steadiness(frequency_hz, change, ocv_change, steady, text)
