@@ -67,11 +67,15 @@ class CircuitFit:
 def parse_circuit(circuit: str, guess: Sequence[float] | None = None) -> tuple[list[str], list[str]]:
     """(names, units) of a circuit's parameters. Raises `InvalidValue` if it is none, or the guess does not fit it."""
     from impedance.models.circuits import CustomCircuit
+    from impedance.models.circuits.fitting import wrapCircuit
 
     count = _count(circuit)
     guesses = [1.0] * count if guess is None else list(guess)
     try:
         names, units = CustomCircuit(circuit, initial_guess=guesses).get_param_names()
+        values = wrapCircuit(circuit, {})(np.ones(1), *guesses)
+        if circuit.count("(") != circuit.count(")") or not np.isfinite(values).all():
+            raise ValueError("its parts do not fit together")
     except Exception as error:  # the package raises what comes: ValueError, AttributeError, a bare Exception
         raise InvalidValue(
             f"circuit is {circuit!r} with {len(guesses)} guesses: {error}; accepted: the notation of impedance.py, "

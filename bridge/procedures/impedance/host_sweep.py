@@ -134,6 +134,9 @@ class HostSweep:
             self.reporter.now("how much current", None, current_a=current)
             self.impedance_ohm = peak_v / current
             point = await self._point(wave, amplitude_v, bias_v)
+            if point.flags & int(Flag.OVERLOAD):
+                current *= _FACTOR  # noise fills the range that goes with so small a current
+                continue
             if not math.isfinite(abs(point.z_ohm)):
                 current /= _FACTOR
                 if current < self._least_a:
@@ -157,7 +160,12 @@ class HostSweep:
                 return
             loud = point.sigma * _SIGMAS < 1
             current = min(current * (min(_FACTOR, 1 / reached) if loud else _FACTOR), allowed, highest)
-        raise Refused("no current was found that gives the amplitude", device=self.potentiostat.name)
+        raise Refused(
+            f"no current was found that gives {si(amplitude_v, 'V')} at {wave.frequency_hz:.3g} Hz: too small a one is "
+            "lost in the noise, the next is too large",
+            device=self.potentiostat.name,
+            hint="Give a larger amplitude, or a quieter route.",
+        )
 
     @property
     def _least_a(self) -> float:
@@ -175,7 +183,8 @@ class HostSweep:
             why = (
                 f"the record ended after {len(record)} samples: {_WHY.get(record.end or EndReason.STOPPED, 'stopped')}"
             )
-            return _Point(complex(math.nan, math.nan), math.nan, int(Flag.COMPLIANCE), sampling, why)
+            flag = Flag.OVERLOAD if record.end is EndReason.OVERLOAD else Flag.COMPLIANCE
+            return _Point(complex(math.nan, math.nan), math.nan, int(flag), sampling, why)
         volts, amperes = tone(wave, record["voltage_v"]), tone(wave, record["current_a"])
         flagged = int(np.bitwise_or.reduce(record["flags"][wave.first :])) & int(Flag.OVERLOAD | Flag.COMPLIANCE)
         if self.options.control == "current":

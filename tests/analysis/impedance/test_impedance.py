@@ -53,7 +53,7 @@ def test_the_mock_cell() -> None:
 
 
 def test_perfect_data_with_the_published_constant_and_with_ours() -> None:
-    published = lin_kk(F, sheet_cell(F), c=0.85)
+    published = lin_kk(F, sheet_cell(F), c=0.85, fewest_a_decade=0)
     assert published.elements == 15
     assert published.max == near(0.025, rel=0.02)
     ours = lin_kk(F, sheet_cell(F))
@@ -98,6 +98,17 @@ def test_a_slow_drift_is_not_seen_by_it_but_by_the_repeated_point() -> None:
     assert "changed by 15.00%" in drifted.text
     assert "-10 mV" in drifted.text
     assert steadiness(1e6, 100 + 0j, 101 + 0j).steady
+
+
+@pytest.mark.parametrize("decades", [1.5, 2, 4, 6])
+@pytest.mark.parametrize("corner", [0.0, 0.3, 0.7, 1.0])
+def test_one_arc_is_no_fault(decades: float, corner: float) -> None:
+    """A nanobattery beside its cable is one arc; the rule of the paper alone fails it on perfect data."""
+    f = np.geomspace(1e3, 1e3 / 10**decades, round(10 * decades) + 1)
+    arc = np.asarray(1.3e9 / (1 + 1j * f / (1e3 / 10 ** (decades * corner))), dtype=np.complex128)
+    assert lin_kk(f, arc).max < 0.005
+    if (decades, corner) == (4, 0.7):
+        assert lin_kk(f, arc, fewest_a_decade=0).verdict == "fail"
 
 
 def test_too_few_points_say_nothing() -> None:
