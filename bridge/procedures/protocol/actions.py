@@ -10,7 +10,7 @@ from bridge.analysis.formatting import si
 from drivers.errors import Refused
 from drivers.interfaces import Gauge, Manipulator, Stage
 
-from ..context import Context
+from ..context import Context, Question
 from .ledger import CrossSection
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ VACUUM_PA = 1e-3
 
 #: So many good readings in a row.
 _READINGS = 3
+
+_STILL, _FREE = "still in contact", "the tip is free"
 _READING_S = 1.0
 
 
@@ -130,7 +132,10 @@ class Actions:
     def _free_stage(self) -> Stage:
         """The stage, if nothing holds the sample. Raises `Refused`, `Unable`."""
         if self.contact_made:
-            raise Refused("the tip is in contact with the cell: a move of the stage would break both")
+            raise Refused(
+                "the tip is in contact with the cell or its grid: a move of the stage would break both",
+                hint="Cut the tip free and draw it back, then say so.",
+            )
         if not self._context.has("stage"):
             raise Unable
         return cast(Stage, self._context.device("stage"))
@@ -147,6 +152,17 @@ class Actions:
     async def contact(self) -> Outcome:
         if not self._context.has("manipulator"):
             raise Unable
+        if self.contact_made:  # as after a second cleaning: an approach would push a welded tip through the cell
+            answer = await self._context.ask(
+                Question(
+                    "The tip was in contact with the cell. Is it still? Nothing is moved then.",
+                    choices=(_STILL, _FREE),
+                    details={"step": 28},
+                )
+            )
+            self.contact_made = answer.choice == _STILL
+            if self.contact_made:
+                return Outcome(True, f"still in contact, says {answer.by}; nothing was moved", {})
         values = {
             "route": self._p.cell_route if self._context.has("feedthrough") else "",
             "threshold_v": self._p.contact_threshold_v,

@@ -12,8 +12,9 @@ from bridge.analysis.formatting import si
 from drivers.errors import InvalidValue, PicobridgeError
 from drivers.interfaces import Options, option
 from drivers.plain import to_plain
+from drivers.uninterrupted import to_the_end
 
-from ..common import instrument, potentiostat_of
+from ..common import check_route, instrument, potentiostat_of
 from ..context import Answer, Context, Question
 from ..description import Procedure, Role
 from .actions import Actions, Outcome, Unable
@@ -22,6 +23,8 @@ from .ledger import CrossSection, Ledger
 from .recipe import STEPS, Air, Cut, Sample, Step
 
 _SKIP = "skip"
+_FREE = "the tip is free"
+_ALL_THE_SAME = "measure all the same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,19 @@ class NanobatteryProtocol(Options):
     def __post_init__(self) -> None:
         if not self.cell.strip():
             raise InvalidValue("cell is empty; a name for the report is needed, such as 'A7'")
+        if not self.voltage_min_v < self.voltage_max_v:
+            raise InvalidValue(
+                f"voltage_min_v is {self.voltage_min_v:g} V, not below voltage_max_v, {self.voltage_max_v:g} V"
+            )
         if self.first_step not in STEPS:
             raise InvalidValue(f"first_step is {self.first_step}; accepted: 1 to {max(STEPS)}")
 
 
 async def run(context: Context, parameters: NanobatteryProtocol) -> dict[str, Any]:
-    """Through all steps. Raises what a step raises if the operator says stop."""
+    """Through all steps. A route that does not exist is refused here, not after a day's work with the beam."""
+    if context.has("feedthrough"):
+        for route in (parameters.cathode_route, parameters.loop_route, parameters.cell_route):
+            check_route(context, route)
     checklist = _Checklist(context, parameters)
     checklist.restore(context.saved)
     await checklist.carry_out()
@@ -144,18 +154,49 @@ class _Checklist:
                 return await self._automatic(step, entry)
             except Unable:
                 entry["note"] = "no device for it in this run: asked of the operator"
+        await self._prove_off(step, entry)
+        if self._stopped_at is not None:
+            return step.number
         await self._asked(step, entry)
         return step.number + 1
+
+    async def _prove_off(self, step: Step, entry: dict[str, Any]) -> None:
+        """Before hands, tip or beam come to the sample: proven off, or disconnected by a person who says so."""
+        while True:
+            try:
+                await to_the_end(potentiostat_of(self._context).cell_off())
+                return
+            except PicobridgeError as error:
+                answer = await self._context.ask(
+                    Question(
+                        f"Step {step.number}, {step.title}: the source could not be proven off: {error.message}. "
+                        "Disconnect the cell by hand before you touch anything.",
+                        choices=("try again", "disconnected by hand", "stop"),
+                        details={"step": step.number, "error": error.to_dict()},
+                    )
+                )
+            if answer.choice == "try again":
+                continue
+            entry |= {"source": f"not proven off: {answer.choice}", "by": answer.by, "decided_ns": answer.at_ns}
+            if answer.choice == "stop":
+                entry |= {"who": "operator", "status": "not done"}
+                self._stopped_at = step.number
+            return
 
     # --- what picobridge does ----------------------------------------------------------------------------------
 
     async def _automatic(self, step: Step, entry: dict[str, Any]) -> int:
         entry["who"] = "picobridge"
+        waived = False
         while True:
+            vented = False
             try:
-                outcome = await self._actions.named(step.action)()
+                outcome = None if waived else await self._bad_vacuum(step)
+                vented = outcome is not None
+                outcome = outcome or await self._actions.named(step.action)()
             except PicobridgeError as error:
-                outcome = Outcome(False, f"{type(error).__name__}: {error.message}", {"error": error.to_dict()})
+                text = f"{type(error).__name__}: {error.message}. {error.hint}".strip()
+                outcome = Outcome(False, text, {"error": error.to_dict()})
             if outcome.part is not None:
                 title = f"Step {step.number}: {step.title}"
                 self._parts.append({"procedure": outcome.part["procedure"], "title": title, "result": outcome.part})
@@ -166,25 +207,39 @@ class _Checklist:
             }
             if outcome.good:
                 return step.number + 1
-            again = ("clean again",) if step.repeats_from else ()
+            again = ("clean again",) if step.repeats_from and not vented else ()
+            held = (_FREE,) if step.is_stage and self._actions.contact_made else ()
+            anyway = (_ALL_THE_SAME,) if vented else ()
             answer = await self._context.ask(
                 Question(
                     f"Step {step.number}, {step.title}: {outcome.text}",
-                    choices=(*again, "try again", "go on regardless", "stop"),
+                    choices=(*again, "try again", *held, *anyway, "go on regardless", "stop"),
                     details={"step": step.number, "found": outcome.text},
                 )
             )
             if answer.choice == "try again":
                 continue
             entry |= {"decision": answer.choice, "by": answer.by, "decided_ns": answer.at_ns}
+            if answer.choice == _FREE:
+                self._actions.contact_made = False
+                continue
+            if answer.choice == _ALL_THE_SAME:
+                waived = True
+                continue
             if answer.choice == "stop":
                 self._stopped_at = step.number
                 return step.number
             if answer.choice == "clean again":
-                self._actions.contact_made = False
                 return step.repeats_from
             entry["status"] = "accepted"
             return step.number + 1
+
+    async def _bad_vacuum(self, step: Step) -> Outcome | None:
+        """What the gauge says against driving the cell now: hours may have gone by since step 5, or a resume."""
+        if not (step.in_vacuum and self._context.has("gauge")):
+            return None
+        seen = await self._actions.vacuum()
+        return None if seen.good else seen
 
     # --- what the operator does --------------------------------------------------------------------------------
 
@@ -205,8 +260,8 @@ class _Checklist:
             self._sample = asdict(settings)
         if isinstance(settings, Sample | Air):
             self._ledger.air_s += settings.air_s
-        if step.action == "contact":
-            self._actions.contact_made = True
+        if step.touches or step.frees:
+            self._actions.contact_made = step.touches
         if step.cuts:
             await self._measure_cut(step, entry)
 
@@ -242,8 +297,6 @@ class _Checklist:
         cut = answer.values
         assert isinstance(cut, Cut)
         section = CrossSection(answer.at_ns, cut.length_m, cut.width_m, cut.damage_depth_m, step.title)
-        if not section.area_m2 > 0:
-            raise InvalidValue(f"nothing is left of {si(cut.length_m, 'm')} x {si(cut.width_m, 'm')}")
         before = self._actions.current_a
         self._cut(section)
         text = f"{area_text(section.area_m2)}; the current becomes {si(self._actions.current_a, 'A')}"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from bridge.analysis.formatting import si
+from drivers.errors import InvalidValue
 from drivers.interfaces import Options, option
 
 from .beam import BeamSettings, beam_fields
@@ -38,6 +40,14 @@ class Cut(Options):
         0.0, unit="m", help="dead layer on each side; up to 25 nm at 30 kV", at_least=0, at_most=25 * NM
     )
 
+    def __post_init__(self) -> None:
+        least = min(self.length_m, self.width_m)
+        if not 2.0 * self.damage_depth_m < least:
+            raise InvalidValue(
+                f"damage_depth_m is {si(self.damage_depth_m, 'm')}: nothing is left of {si(self.length_m, 'm')} x "
+                f"{si(self.width_m, 'm')}; less than half of {si(least, 'm')} is accepted"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Air(Options):
@@ -55,7 +65,8 @@ class Step:
 
     `action` names what picobridge does (`actions.Actions`); where the device for it is missing, the operator is asked
     `text` instead. `beam` steps add to the ledger; `deposits` says that platinum is laid down. `cuts`: the
-    cross-section is typed in afterwards. `repeats_from`: where to go back to when this step finds a short.
+    cross-section is typed in afterwards. `repeats_from`: where to go back to when this step finds a short. `touches`,
+    `frees`: the tip holds the sample from here on, or no more. `in_vacuum`: looked at again before anything is driven.
     """
 
     number: int
@@ -67,11 +78,18 @@ class Step:
     deposits: bool = False
     cuts: bool = False
     repeats_from: int = 0
+    touches: bool = False
+    frees: bool = False
+    in_vacuum: bool = False
     source: str = ""
 
     @property
     def is_beam(self) -> bool:
         return self.fields is not None and issubclass(self.fields, BeamSettings)
+
+    @property
+    def is_stage(self) -> bool:
+        return self.action.startswith(("tilt", "rotate"))
 
 
 def _beam(
@@ -149,6 +167,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 title="Touch the grid",
                 who="operator",
                 text="Bring the manipulator to the copper grid (weld it if you like) so that the loop is closed.",
+                touches=True,
                 source="1.1",
             ),
             Step(
@@ -157,6 +176,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="picobridge",
                 text="Under vacuum, current through both circuits.",
                 action="noise_loop",
+                in_vacuum=True,
                 source="1.1, 2.4",
             ),
             Step(
@@ -164,6 +184,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 title="Free the tip",
                 who="operator",
                 text="Cut the manipulator off the grid and draw it back to park.",
+                frees=True,
                 source="1.1",
             ),
             Step(
@@ -261,6 +282,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="operator",
                 text="Weld the tip to the lamella, 0.5 um of platinum.",
                 fields=_beam("LiftOutWeld", _WELD_A, 2, 1, 0.5),
+                touches=True,
                 deposits=True,
                 source="1.2",
             ),
@@ -287,6 +309,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="operator",
                 text="Cut the tip off, 2 um deep.",
                 fields=_beam("Release", 0.28e-9, 1, 1, 2),
+                frees=True,
                 source="1.2",
             ),
             Step(
@@ -329,6 +352,8 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="picobridge",
                 text="Bring the tip to the anode's pad until the potentiostat sees the cell; stop there.",
                 action="contact",
+                touches=True,
+                in_vacuum=True,
                 source="5",
             ),
             Step(
@@ -346,6 +371,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="picobridge",
                 text="At no current, the planned current and twice that. A short means: clean again.",
                 action="short_test",
+                in_vacuum=True,
                 repeats_from=27,
                 source="1.1, 4",
             ),
@@ -355,6 +381,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 who="picobridge",
                 text="Charge and discharge at the planned density on the present area. Beams blanked.",
                 action="cycle",
+                in_vacuum=True,
                 source="1.1, 3",
             ),
             Step(
