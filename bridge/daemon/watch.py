@@ -24,7 +24,7 @@ _BELOW_V, _ABOVE_V = 0.2, 0.1
 #: Procedures that put a current through something that is no cell, that touch and leave it on purpose, or that are
 #: there to find the shorted ones.
 WITHOUT_CELL = frozenset(
-    {"noise-test", "noise-survey", "current-check", "make-contact", "approach", "short-test", "sheet-map"}
+    {"noise-test", "noise-survey", "current-check", "make-contact", "approach", "short-test", "sheet-map", "open-lead"}
 )
 
 
@@ -114,6 +114,7 @@ class RunWatch:
             "enabled": self._options.enabled,
             "counts": dict(self._counts),
             "last": self.findings[-1] if self.findings else None,
+            "contact": {device: watch.contact_guard.values for device, watch in self._watches.items()},
         }
 
     def _keep(self, entry: dict[str, Any], finding: Finding) -> None:

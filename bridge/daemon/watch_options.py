@@ -36,6 +36,7 @@ class WatchOptions(Options):
     overload: str = _reaction("mark", "the instrument over range")
     overload_stays: str = _reaction("stop", "over range for overload_stays_s")
     drift: str = _reaction("mark", "the current source off its set point")
+    contact_resistance: str = _reaction("mark", "a contact whose resistance or noise grows")
     window: str = _reaction("stop", "a voltage beyond the hard window")
     contact_grace_s: float = option(5.0, unit="s", above=0.0, help="an open contact may take so long to come back")
     contact_excess_v: float = option(
@@ -45,6 +46,9 @@ class WatchOptions(Options):
     overload_stays_s: float = option(10.0, unit="s", above=0.0, help="over range for so long stays")
     drift_tolerance: float = option(0.2, unit="1", above=0.0, help="share of the set current that it may be off")
     leak_share: float = option(0.05, unit="1", above=0.0, help="share of the current from which on a leak is told")
+    contact_growth: float = option(
+        0.5, unit="1", above=0.0, help="share by which the resistance of contact and cell may grow within a run"
+    )
     window_low_v: float | None = option(
         None, unit="V", help="hard lower limit; default 0.2 V below the procedure's voltage_min"
     )
@@ -76,6 +80,7 @@ class WatchOptions(Options):
             overload_stays_s=self.overload_stays_s,
             drift_tolerance=self.drift_tolerance,
             leak_share=self.leak_share,
+            contact_growth=self.contact_growth,
         )
 
     def reaction(self, finding: Finding) -> str:

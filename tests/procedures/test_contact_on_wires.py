@@ -168,8 +168,8 @@ async def test_bad_vacuum_or_a_moving_stage_refuse_before_anything_moves(monkeyp
         with pytest.raises(Refused, match="the stage moves: x_m"):
             await lab.do("make-contact", route="cell")
         lab.mocks["stage"].place(60.0, 60.0, 30.0, 0.0, 0.0, 0.0)
+        await lab.devices["feedthrough"].select("open")  # type: ignore[attr-defined]
         with pytest.raises(Refused, match="the feedthrough is at 'open'"):
-            await lab.devices["feedthrough"].select("open")  # type: ignore[attr-defined]
             await lab.do("make-contact")
         assert not [command for command in lab.mocks["manipulator"].record if "PA" in command]
         assert lab.source_is_off

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bridge.analysis.contact_guard import ContactGuard
 from drivers.samples import EndReason
 
 from .binning import Binner, stride_of
@@ -27,6 +28,7 @@ KINDS = (
     "intermittent_contact",
     "partial_short",
     "drift",
+    "contact_resistance",
 )
 
 
@@ -38,6 +40,7 @@ class Thresholds:
     overload_stays_s: float = 10.0
     drift_tolerance: float = 0.2
     leak_share: float = 0.05
+    contact_growth: float = 0.5
     caution: float = 1.0
 
 
@@ -46,6 +49,8 @@ class HealthWatch:
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         t = thresholds or Thresholds()
+        #: the contact's resistance and noise, followed through the run
+        self.contact_guard = ContactGuard(growth=t.contact_growth)
         self._always: list[Detector] = [OverloadDetector(t.overload_stays_s), DriftDetector(t.drift_tolerance)]
         self._of_a_cell: list[Detector] = [
             SuddenShortDetector(t.caution),
@@ -55,6 +60,7 @@ class HealthWatch:
             ContactDetector(t.contact),
             WindowDetector(),
             PartialShortDetector(t.leak_share),
+            self.contact_guard,
         ]
         self._detectors: list[Detector] = []
         self._situation: Situation | None = None
