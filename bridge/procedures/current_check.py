@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bridge.analysis.current_check import into_capacitor, open_lead, through_resistor, two_points, within
@@ -16,7 +16,7 @@ from bridge.analysis.formatting import percent, si, with_uncertainty
 from drivers.errors import InvalidValue, Refused
 from drivers.interfaces import Options, Potentiostat, option
 from drivers.plain import to_plain
-from drivers.samples import SampleBlock
+from drivers.samples import EndReason, SampleBlock
 from drivers.techniques import Galvanostatic, OpenCircuit, Potentiostatic, Technique
 
 from . import feasibility
@@ -26,6 +26,11 @@ from .description import POTENTIOSTAT_AND_ROUTES, Procedure
 
 #: A lead that shows more than this with no current is not open: there is a cell on it, or charge.
 _OPEN_V = 0.2
+
+#: An open lead is proven by its small capacitance: this current (or the set one) has it at this voltage at once, while
+#: what takes more than an open lead's capacitance, as a discharged cell, a short or a stuck relay, stays below.
+_PROBE_A, _PROBE_V = 10e-12, 0.5
+_LEAD_F = 1e-9
 
 #: What a leak has to be for a nanobattery: above this it takes less than 0.4 pA at 4 V (domain note 2.5).
 _GOOD_LEAD_OHM = 1e13
@@ -150,6 +155,34 @@ class _Checking:
                 device=self._potentiostat.name,
                 hint="Lift the tip, ground the lead for a moment, and start again. 0 V on a cell would short it.",
             )
+        await self._require_small_capacitance(seen)
+
+    async def _require_small_capacitance(self, seen_v: float) -> None:
+        """No voltage proves nothing: a discharged cell shows none either. A little charge tells it from an open lead."""
+        p = self._p
+        probe_a = max(_PROBE_A, p.current_a)
+        largest_f = max(_LEAD_F, 2 * (p.capacitance_f or 0.0))
+        limit_v = abs(seen_v) + _PROBE_V
+        most_s = max(largest_f * (limit_v - seen_v) / probe_a, 10 * p.interval_s)
+        up = Galvanostatic(
+            current_a=probe_a,
+            duration_s=most_s,
+            interval_s=p.interval_s,
+            voltage_min_v=-2 * limit_v,
+            voltage_max_v=limit_v,
+        )
+        record = await self._record(up, "look for a cell")
+        if record.end is EndReason.VOLTAGE_MAX:
+            back = replace(up, current_a=-probe_a, voltage_min_v=seen_v, voltage_max_v=None)
+            await self._record(back, "lead back")
+            return
+        reached = float(record["voltage_v"][-1]) if len(record) else math.nan
+        raise Refused(
+            f"{si(probe_a, 'A')} brings the lead to {si(reached, 'V')} only, an open lead would pass {si(limit_v, 'V')}: "
+            "a discharged cell, a short, or a closed relay is on it; it was not driven to any voltage",
+            device=self._potentiostat.name,
+            hint="Lift the tip and look at the relays. Give capacitance_f if a capacitor is on the lead on purpose.",
+        )
 
     async def leak(self) -> None:
         """The open lead at 0 V and at a voltage."""

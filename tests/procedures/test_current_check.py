@@ -95,6 +95,23 @@ async def test_a_cell_on_the_lead_is_not_driven() -> None:
         assert lab.source_is_off
 
 
+@pytest.mark.parametrize("cell", ["fig10", "good"])
+async def test_no_voltage_is_no_proof_of_an_open_lead(cell: str) -> None:
+    """A short, and a discharged cell held at no voltage, look open without current; neither is driven to 4 V."""
+    world = World(cell=cell, noise=False)
+    world.tip.touch()
+    bench = Bench(world)
+    if cell == "good":  # its voltage as it would be after a deep discharge
+        bench.smu.change = lambda reading, index: reading._replace(voltage_v=0.01)
+    procedure = find("current-check")
+    with pytest.raises(Refused, match="a discharged cell, a short, or a closed relay is on it"):
+        await procedure.run(
+            bench, procedure.parse({"lead_is_open": True, "open_route": "cell", "leak_voltage": "4 V", "interval": 0.2})
+        )
+    assert [entry for entry in bench.smu.record if entry.startswith("on")] == ["on 0", "on 1e-11"]
+    assert not bench.smu.on
+
+
 async def test_the_operator_who_says_stop() -> None:
     bench = Bench(World())
     bench.answers.append("stop")
