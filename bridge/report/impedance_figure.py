@@ -43,7 +43,7 @@ def impedance_figure(result: Mapping[str, Any]) -> Figure:
             ha="left",
             fontsize=13,
             fontweight="bold",
-            color={"PASS": GREEN, "FAIL": RED}.get(verdict, ORANGE),
+            color={"PASS": GREEN, "DOUBTFUL": ORANGE}.get(verdict, RED),
         )
     return figure
 

@@ -12,7 +12,7 @@ from .summary import Samples, Summary, Table, Tone, instrument, when
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TONES: Mapping[str, Tone] = {"pass": "pass", "fail": "fail", "measured": "pass"}
+_TONES: Mapping[str, Tone] = {"pass": "pass", "fail": "fail", "short": "fail", "open": "fail"}
 
 
 def summary(result: Mapping[str, Any]) -> Summary:

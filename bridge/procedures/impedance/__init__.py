@@ -22,7 +22,7 @@ PROCEDURE = Procedure(
     roles=POTENTIOSTAT_AND_ROUTES,
     run=_run,
     produces={
-        "verdict": "pass, doubtful or fail: Kramers-Kronig, drift, linearity, noise",
+        "verdict": "pass, doubtful or fail (Kramers-Kronig, drift, linearity, noise), or short or open",
         "z_real_ohm": "the spectrum, with z_imag_ohm and frequency_hz",
         "cable": "from which frequency on it is the cable's",
         "fit": "circuit with 95 % intervals, or in fit_reason why there is none",

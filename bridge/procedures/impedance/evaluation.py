@@ -19,6 +19,8 @@ from drivers.errors import InvalidValue
 
 #: An unknown lead that takes more than this share of the current spoils a circuit's values.
 _UNKNOWN_SHARE = 0.1
+#: No circuit is fitted to fewer points.
+_FEWEST_POINTS = 3
 #: The excitation's current is at least so many times its noise (domain note, section 6).
 _NOISE_FACTOR = 50.0
 #: Half the amplitude gives the same impedance within this.
@@ -63,13 +65,15 @@ def evaluate(measured: Measured, settings: Settings) -> dict[str, Any]:
     seen = signature(f, z)
     half = _linearity(measured)
     noise = _noise(measured, spectrum, settings)
-    lead = measured.lead or OpenLead(settings.stray_f)
+    lead, source = _lead(measured, settings, spectrum)
     corrected = without_lead(f, z, lead)
-    cable = _cable(measured, settings, spectrum, corrected)
+    cable = _cable(measured, spectrum, corrected, lead, source)
     against = _against(kk, steady, half, left_out, len(measured.spectrum))
     doubts = _doubts(kk, noise, half, measured)
-    fit, fitted_hz, why = _fit(measured, settings, spectrum, corrected, seen, against)
+    fit, fitted_hz, why = _fit(measured, settings, spectrum, corrected, cable, seen, against)
     verdict = "fail" if against else "doubtful" if doubts else "pass"
+    if seen.kind != "cell" and not against:
+        verdict = seen.kind
     said = [text for text in (*against, *doubts) if text] or [kk.reason]
     if seen.kind != "cell":
         said.insert(0, seen.text)
@@ -177,29 +181,32 @@ def _noise(measured: Measured, spectrum: Spectrum, settings: Settings) -> dict[s
     }
 
 
-def _cable(measured: Measured, settings: Settings, spectrum: Spectrum, corrected: Corrected) -> dict[str, Any]:
+def _lead(measured: Measured, settings: Settings, spectrum: Spectrum) -> tuple[OpenLead, str]:
+    """The lead, and how it is known: measured or given; else what the upper end shows by itself; else assumed."""
+    if measured.lead is not None:
+        return measured.lead, measured.lead_source
+    by_shape = cable_verdict(spectrum.frequency_hz, spectrum.z_ohm, None)
+    if by_shape.above_hz is not None:
+        return OpenLead(by_shape.capacitance_f), "by the shape of the upper end"
+    return OpenLead(settings.stray_f), "assumed"
+
+
+def _cable(measured: Measured, spectrum: Spectrum, corrected: Corrected, lead: OpenLead, source: str) -> dict[str, Any]:
     """In words, and from where on."""
     f, z = spectrum.frequency_hz, spectrum.z_ohm
     known = measured.lead is not None
-    lead = measured.lead or OpenLead(settings.stray_f)
-    by_shape = cable_verdict(f, z, None)
-    verdict = cable_verdict(f, z, lead) if known or by_shape.above_hz is None else by_shape
-    share = corrected.cable_share > CABLE_SHARE
-    if not known and by_shape.above_hz is not None:
-        lead = OpenLead(by_shape.capacitance_f)
+    verdict = cable_verdict(f, z, lead)
     resistance = float(np.abs(z[np.argmin(f)]))
-    source = measured.lead_source or ("by its shape" if by_shape.above_hz is not None else "assumed")
     largest = float(corrected.cable_share.max())
     if verdict.above_hz is None:
         text = f"{'the lead' if known else 'a lead'} of {si(lead.capacitance_f, 'F')} takes {percent(largest)} of the "
         text += f"current at most, at {f[int(np.argmax(corrected.cable_share))]:.3g} Hz"
     else:
         text = verdict.text
-    if known and share.any() and not corrected.cable.all():
-        believed = f[~corrected.cable]
-        text += f"; with the lead taken off the cell is seen up to {believed.max():.3g} Hz"
+        if known and not corrected.cable.all():
+            text += f"; with the lead taken off the cell is seen up to {f[~corrected.cable].max():.3g} Hz"
     if not known:
-        text += f" (capacitance {source})"
+        text += f" (its capacitance: {source})"
     return {
         "above_hz": verdict.above_hz,
         "corner_hz": corner_hz(resistance, lead.capacitance_f) if lead.capacitance_f > 0 else None,
@@ -261,6 +268,7 @@ def _fit(
     settings: Settings,
     spectrum: Spectrum,
     corrected: Corrected,
+    cable: dict[str, Any],
     seen: Signature,
     against: list[str],
 ) -> tuple[CircuitFit | None, Floats, str]:
@@ -279,14 +287,15 @@ def _fit(
     else:
         keep = corrected.cable_share <= _UNKNOWN_SHARE
         why = (
-            f"a lead of {si(settings.stray_f, 'F')} (assumed) takes more than {percent(_UNKNOWN_SHARE)} of the "
-            "current; measure the open lead (open-lead, or measure_open_lead) to take it off"
+            f"a lead of {si(cable['capacitance_f'], 'F')} ({cable['source']}) takes more than "
+            f"{percent(_UNKNOWN_SHARE)} of the current; measure the open lead (open-lead, or measure_open_lead) "
+            "to take it off"
         )
     f = spectrum.frequency_hz[keep]
     z = (corrected.z_ohm if known else spectrum.z_ohm)[keep]
     limits = "" if keep.all() else f"fitted up to {f.max():.3g} Hz: above it {why}" if keep.any() else why
-    if not len(f):
-        return None, none, f"no point is the cell's: {why}"
+    if len(f) < _FEWEST_POINTS:
+        return None, none, f"{len(f)} points are the cell's, {_FEWEST_POINTS} are needed at least: {why}"
     try:
         fit = fit_circuit(f, z, settings.circuit, settings.guesses)
     except InvalidValue as error:

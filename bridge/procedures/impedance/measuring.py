@@ -105,7 +105,7 @@ async def measure_open_lead(context: Context, p: SweepOptions) -> dict[str, Any]
     text = f"{si(lead.capacitance_f, 'F')} within {lead.error:.2g} of it, {si(lead.conductance_s, 'S')} beside it"
     result = {
         "procedure": "open-lead",
-        "verdict": "measured",
+        "verdict": "pass",
         "reason": text,
         **_lead_fields(lead, spectrum, sweep, p.route),
         **_conditions(potentiostat, p, by_host, sweep, began),
