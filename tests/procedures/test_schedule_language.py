@@ -6,11 +6,20 @@ import pytest
 
 from bridge.procedures.schedule import amounts
 from bridge.procedures.schedule.estimate import estimate
-from bridge.procedures.schedule.language import ConstantCurrent, ConstantVoltage, Loop, Schedule
+from bridge.procedures.schedule.language import (
+    ConstantCurrent,
+    ConstantCurrentVoltage,
+    ConstantVoltage,
+    Loop,
+    Schedule,
+)
+from bridge.procedures.schedule.limits import Bounds, Phase, phase_of
 from bridge.procedures.schedule.parse import parse
+from bridge.procedures.schedule.step_state import StepState
 from bridge.procedures.schedule.validate import check, notes
 from bridge.procedures.schedule.voltages import window
 from drivers.errors import InvalidValue
+from drivers.techniques import Potentiostatic
 from tests.near import near
 
 CELL = '[cell]\narea = "10 um2"\ncapacity = "115 uAh/cm2"\n'
@@ -219,3 +228,15 @@ def test_a_step_that_only_safety_bounds_is_noted() -> None:
     schedule = read(held)
     assert isinstance(schedule.steps[0], ConstantVoltage)
     assert notes(schedule) == ["step 1 'hold': no time limit of its own; it fails after safety.step_time, 172800 s"]
+
+
+@pytest.mark.parametrize("handovers", [0, 1])
+def test_the_cap_of_constant_voltage_has_its_headroom_once(handovers: int) -> None:
+    """Half as much again is allowed after the handover, not two and a quarter times as much."""
+    (step,) = read('do = "cc_cv"\ncurrent = "5 pA"\nvoltage = "4.2 V"\nuntil = { current = "0.25 pA" }').steps
+    assert isinstance(step, ConstantCurrentVoltage)
+    state = StepState(phase="cv", handovers=[{}] * handovers)
+    phase = phase_of(step, state, Bounds(), None, 0.01)
+    assert isinstance(phase, Phase)
+    assert isinstance(phase.technique, Potentiostatic)
+    assert phase.technique.current_limit_a == near(7.5e-12)

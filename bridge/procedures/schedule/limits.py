@@ -144,8 +144,7 @@ def phase_of(
             voltage_v=voltage,
             duration_s=left_s,
             interval_s=interval_s,
-            current_limit_a=cap
-            * (HANDOVER_HEADROOM if state.handovers or isinstance(step, ConstantCurrentVoltage) else 1),
+            current_limit_a=cap,
             taper_current_a=nearest(EndReason.TAPER, singles("current", "<=", "<"), highest=True),
             charge_limit_c=charge_limit,
         ),
