@@ -158,7 +158,7 @@ class _Checking:
         await self._require_small_capacitance(seen)
 
     async def _require_small_capacitance(self, seen_v: float) -> None:
-        """No voltage proves nothing: a discharged cell shows none either. A little charge tells it from an open lead."""
+        """No voltage proves nothing, a discharged cell shows none either: a little charge tells them apart."""
         p = self._p
         probe_a = max(_PROBE_A, p.current_a)
         largest_f = max(_LEAD_F, 2 * (p.capacitance_f or 0.0))
@@ -178,8 +178,8 @@ class _Checking:
             return
         reached = float(record["voltage_v"][-1]) if len(record) else math.nan
         raise Refused(
-            f"{si(probe_a, 'A')} brings the lead to {si(reached, 'V')} only, an open lead would pass {si(limit_v, 'V')}: "
-            "a discharged cell, a short, or a closed relay is on it; it was not driven to any voltage",
+            f"{si(probe_a, 'A')} brings the lead to {si(reached, 'V')} only, an open lead would pass {si(limit_v, 'V')}"
+            ": a discharged cell, a short, or a closed relay is on it; it was not driven to any voltage",
             device=self._potentiostat.name,
             hint="Lift the tip and look at the relays. Give capacitance_f if a capacitor is on the lead on purpose.",
         )
