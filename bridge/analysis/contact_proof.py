@@ -19,8 +19,8 @@ _MORE_THAN_LEAD = 1.5
 #: Time constants within half a level: so many leave 1 % of the step.
 _SETTLED = 4.6
 _SIGMAS = 3.0
-#: Scatter under current, against that without, and against what an open lead would ramp by within a level.
-_UNSTEADY, _UNSTEADY_SHARE = 5.0, 0.02
+#: Scatter under current, against that without, and against the voltage that the resistance makes.
+_UNSTEADY, _UNSTEADY_SHARE = 5.0, 0.1
 
 
 class Proof(StrEnum):
@@ -120,8 +120,7 @@ def judge(
 
 def _verdict(test: OhmicTest, current_a: float, level_s: float, stray_f: float, noise_v: float) -> tuple[Proof, str]:
     resistance, uncertainty = test.resistance_ohm, test.uncertainty_ohm
-    ramp_v = current_a * level_s / stray_f
-    if test.scatter_v > max(_UNSTEADY * noise_v, _UNSTEADY_SHARE * ramp_v):
+    if test.scatter_v > max(_UNSTEADY * noise_v, _UNSTEADY_SHARE * abs(resistance) * current_a):
         return Proof.NOT_OHMIC, (
             f"the voltage scatters by {test.scatter_v:.3g} V about the answer of a resistance, at zero current by "
             f"{noise_v:.3g} V: the contact opens and closes"

@@ -123,7 +123,7 @@ async def test_the_page_of_a_contact_and_of_a_result_that_it_does_not_know(tmp_p
     assert "CONTACT" in seen.text
     assert "counted steps, not measured" in seen.text
     assert "42" in seen.text
-    assert seen.loads == []
+    assert all(load.startswith("data:") for load in seen.loads)
 
 
 async def test_without_samples_a_cycle_has_a_table_but_no_picture(tmp_path: Path) -> None:
