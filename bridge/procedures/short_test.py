@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bridge.analysis.formatting import si
+from bridge.analysis.statistics import drift
 from drivers.errors import InvalidValue
 from drivers.interfaces import Options, Potentiostat, option
 from drivers.plain import to_plain
@@ -36,6 +37,9 @@ _SIGMAS = 5.0
 
 #: Change of the voltage within the last half of a pulse, as a share of it, that is still flat.
 _FLAT = 0.05
+
+#: What takes less charge a volt than this, and has no voltage of its own, may be the lead alone: about 100 pF a metre.
+_LEAD_F = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +76,14 @@ class ShortTest(Options):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The end of one level: mean of the last half, its standard error, its change within that half."""
+    """The end of one level: mean of the last half, its standard error, its change within that half, its slope there."""
 
     current_a: float
     voltage_v: float
     error_v: float
     change_v: float
     ended: EndReason | None
+    slope_v_per_s: float = 0.0
 
 
 async def run(context: Context, parameters: ShortTest) -> dict[str, Any]:
@@ -127,8 +132,8 @@ async def _level(potentiostat: Potentiostat, p: ShortTest, reporter: Reporter, c
     reporter.now(f"level {si(current_a, 'A')}", None)
     async with aclosing(potentiostat.run(technique)) as run:
         record = SampleBlock.concatenate([block async for block in run])
-    voltage = record["voltage_v"][len(record) // 2 :]
-    voltage = voltage[np.isfinite(voltage)]
+    time, voltage = record["time_s"][len(record) // 2 :], record["voltage_v"][len(record) // 2 :]
+    time, voltage = time[np.isfinite(voltage)], voltage[np.isfinite(voltage)]
     if len(voltage) < 2:
         return Level(current_a, math.nan, math.inf, math.nan, record.end)
     half = len(voltage) // 2
@@ -138,13 +143,23 @@ async def _level(potentiostat: Potentiostat, p: ShortTest, reporter: Reporter, c
         float(voltage.std(ddof=1)) / math.sqrt(len(voltage)),
         float(voltage[half:].mean() - voltage[:half].mean()),
         record.end,
+        drift(time, voltage).slope_per_s if len(voltage) > 2 else float(np.diff(voltage)[0] / np.diff(time)[0]),
     )
 
 
 def judge(levels: list[Level]) -> tuple[str, str, float | None]:
     """(verdict, reason, resistance of the short if there is one)."""
+    last = levels[-1]
+    own = abs(levels[0].voltage_v) > _INTERCEPT_V  # a cell with a voltage of its own may rise as steeply when empty
+    if not own and last.slope_v_per_s > 0 and last.current_a < _LEAD_F * last.slope_v_per_s:
+        seen = si(last.current_a / last.slope_v_per_s, "F", 2)
+        return (
+            "undecided",
+            f"the voltage rises by {si(last.slope_v_per_s, 'V/s', 2)} at {si(last.current_a, 'A')}, as that of an open "
+            f"lead of {seen}: no cell was seen. Bring the tip into contact, check the route, and test again",
+            None,
+        )
     if len(levels) < 3 or levels[-1].ended in (EndReason.VOLTAGE_MAX, EndReason.OVERLOAD):
-        last = levels[-1]
         return "no short", f"the voltage went up to {si(last.voltage_v, 'V')} at {si(last.current_a, 'A')}", None
     zero, one, two = levels
     if not all(math.isfinite(level.voltage_v) for level in levels):
