@@ -31,6 +31,8 @@ from .watch import RunWatch
 from .watch_options import WatchOptions
 
 PROGRESS_S = 0.1
+#: What an event has of its own: a note's value of such a name is told under another one.
+_OF_EVENTS = frozenset({"kind", "text", "severity", "device", "run", "error"})
 
 
 class RunStatus(StrEnum):
@@ -131,7 +133,8 @@ class Run:
 
     def note(self, text: str, **values: Any) -> None:
         """See `Context`."""
-        self._events.publish("run", text, severity="warning", run=self.run, **to_plain(values))
+        own = {f"{name}_" if name in _OF_EVENTS else name: value for name, value in to_plain(values).items()}
+        self._events.publish("run", text, severity="warning", run=self.run, **own)
 
     @property
     def saved(self) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from bridge.analysis.formatting import si
-from drivers.errors import CellNotOff, InvalidValue, PicobridgeError
+from drivers.errors import CellNotOff, InvalidValue, PicobridgeError, Refused
 from drivers.interfaces import Device, Feedthrough, Manipulator, Potentiostat
 from drivers.uninterrupted import to_the_end
 
@@ -63,6 +63,20 @@ async def select_route(
     await feedthrough.select(route)
 
 
+async def require_closed_route(context: Context, route: str) -> None:
+    """Raises `Refused` where nothing was said of the route and the feedthrough of the run has none closed: the current
+    would charge nothing but the lead."""
+    if route or not context.has("feedthrough"):
+        return
+    feedthrough = cast(Feedthrough, _device(context, "feedthrough"))
+    if await feedthrough.route() == "open":
+        known = ", ".join(name for name in feedthrough.capabilities.routes if name != "open")
+        raise Refused(
+            f"every route of {feedthrough.name} is open: the current would charge nothing but the lead",
+            hint=f"Say which route the cell is on (--route): {known}.",
+        )
+
+
 @asynccontextmanager
 async def source_off_afterwards(context: Context, potentiostat: Potentiostat) -> AsyncGenerator[None, None]:
     """However the block is left, the cell is disconnected and that verified, even while the run is being aborted.
@@ -76,7 +90,7 @@ async def source_off_afterwards(context: Context, potentiostat: Potentiostat) ->
         try:
             await to_the_end(potentiostat.cell_off())
         except PicobridgeError as second:
-            context.note(f"the source of {potentiostat.name} could not be proven off: {second}", error=second.to_dict())
+            context.note(f"the source of {potentiostat.name} could not be proven off: {second}", cause=second.to_dict())
             if not isinstance(error, PicobridgeError):
                 raise
             if not isinstance(error, CellNotOff):  # which says so itself

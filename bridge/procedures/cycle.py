@@ -17,7 +17,15 @@ from drivers.samples import EndReason
 from drivers.techniques import Galvanostatic, Potentiostatic
 
 from . import feasibility
-from .common import Reporter, check_route, instrument, potentiostat_of, select_route, source_off_afterwards
+from .common import (
+    Reporter,
+    check_route,
+    instrument,
+    potentiostat_of,
+    require_closed_route,
+    select_route,
+    source_off_afterwards,
+)
 from .context import Context
 from .cycle_geometry import changed_density
 from .cycle_parameters import Cycle, check_plan, over_anode
@@ -49,6 +57,7 @@ async def run(context: Context, parameters: Cycle) -> dict[str, Any]:
     for text in notes:
         cycling.note(text)
     async with source_off_afterwards(context, potentiostat):
+        await require_closed_route(context, p.route)
         await select_route(context, potentiostat, feedthrough, p.route)
         await cycling.run()
     return cycling.result()

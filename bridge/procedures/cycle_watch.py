@@ -26,6 +26,9 @@ _HEAD = 200
 _COURSE = 1500
 
 CONTACT_LOST = "contact_lost"
+#: A charge over more than this way, with less charge than so many leads take, has met no cell: the smallest cell of the
+#: field (1 um2) takes twenty times as much.
+_WAY_V, _LEADS = 0.5, 3.0
 
 
 @dataclass(slots=True)
@@ -178,6 +181,13 @@ class Watch:
                 self._lost = finding.text
         return self.so_far()
 
+    def _only_the_lead(self) -> bool:
+        """A charge that was over with no more charge than the lead's own capacitance takes never had a cell."""
+        if not (self._charging and self.end is EndReason.VOLTAGE_MAX and isinstance(self._technique, Galvanostatic)):
+            return False
+        way_v = self._last_v - self._first_v
+        return way_v > _WAY_V and self.passed_c < _LEADS * self._situation.stray_f * way_v
+
     def so_far(self) -> Segment:
         """What it has done until now."""
         technique, charge = self._technique, self._counter.charge
@@ -190,6 +200,8 @@ class Watch:
             and self._lost
             and (self.end is EndReason.TAPER or (never_closed is not None and self.end in by_limit))
         ):
+            end = CONTACT_LOST
+        if self._only_the_lead():
             end = CONTACT_LOST
         closed_v = self._last_v
         if never_closed is not None and isinstance(technique, Galvanostatic):

@@ -22,9 +22,20 @@ from drivers.samples import EndReason, SampleBlock
 from drivers.techniques import Galvanostatic, OpenCircuit, Technique
 
 from . import feasibility
-from .common import Reporter, check_route, instrument, potentiostat_of, select_route, source_off_afterwards
+from .common import (
+    Reporter,
+    check_route,
+    instrument,
+    potentiostat_of,
+    require_closed_route,
+    select_route,
+    source_off_afterwards,
+)
 from .context import Context
 from .description import POTENTIOSTAT_AND_ROUTES, Procedure
+
+#: The instrument's error may be this share of the current.
+_TOLERANCE = 0.1
 
 #: V at 2 I over V at I, within this share of two.
 _PROPORTIONAL = 0.05
@@ -92,9 +103,11 @@ async def run(context: Context, parameters: ShortTest) -> dict[str, Any]:
     feedthrough = check_route(context, parameters.route)
     feasibility.require_technique(potentiostat, Galvanostatic.name)
     feasibility.require_interval(potentiostat, parameters.interval_s)
+    feasibility.plan_current(potentiostat, parameters.current, _TOLERANCE * parameters.current, "a short test at")
     reporter = Reporter(context)
     levels = []
     async with source_off_afterwards(context, potentiostat):
+        await require_closed_route(context, parameters.route)
         await select_route(context, potentiostat, feedthrough, parameters.route)
         for times in (0, 1, 2):
             level = await _level(potentiostat, parameters, reporter, times * parameters.current)

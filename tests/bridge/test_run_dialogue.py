@@ -361,6 +361,22 @@ async def test_progress_of_a_part_is_scaled_into_its_share(rig: RigMaker) -> Non
         assert fractions[4:] == [None, None]  # no share was given to it: nobody knows how far the whole is
 
 
+async def test_a_note_may_say_anything(rig: RigMaker) -> None:
+    """Also what an event has a field for: a procedure's words about a failure must not fail."""
+
+    async def notes(context: Context, parameters: Nothing) -> dict[str, Any]:
+        context.note("odd", error={"error": "CellNotOff"}, device="x", severity=3, run=None)
+        return {}
+
+    own = (Procedure("notes", "notes", Nothing, ROLES, notes),)
+    async with rig(procedures=own) as r:
+        run = await begin(r, "notes")
+        assert await result_of(r, run) == {}
+        event = await r.listener.event("odd")
+        assert event["values"]["error_"] == {"error": "CellNotOff"}
+        assert (event["run"], event["severity"]) == (run, "warning")
+
+
 async def test_several_devices_play_one_role(rig: RigMaker) -> None:
     async with rig(devices=("pstat", "stage"), procedures=OWN) as r:
         answer = await r.request("run", procedure="pair", parameters={}, devices={"potentiostat": ["pstat"]})

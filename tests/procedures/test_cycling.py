@@ -231,3 +231,17 @@ async def test_energy_density_says_which_state_it_is_for() -> None:
     assert found["discharged_wh_per_l"] == near(energy_j / 1e-5 / 21.8e-6 / 3600 / 1000)
     assert found["charged_wh_per_l"] < found["discharged_wh_per_l"]
     assert "charged" in found["states"]
+
+
+@pytest.mark.parametrize("current", ["5 pA", "125 pA", "300 pA"])
+async def test_a_lead_without_a_cell_is_no_completed_charge(current: str) -> None:
+    """It never had contact: 100 pF to 4.2 V are 0.4 nC, a hundredth of the smallest charge of a cell."""
+    procedure = find("cycle")
+    bench = Bench(World(seed=1))
+    parameters = {"current": current, "area": "10 um2", "route": "cell", "rest": "1 s"}
+    with pytest.raises(RunFailed, match="contact lost"):
+        await procedure.run(bench, procedure.parse(parameters))
+    assert not bench.smu.on
+    open_relays = Bench(World())
+    with pytest.raises(Refused, match="every route of relays is open"):
+        await procedure.run(open_relays, procedure.parse({"current": current, "area": "10 um2"}))

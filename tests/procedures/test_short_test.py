@@ -9,12 +9,12 @@ import pytest
 
 from bridge.procedures.registry import find
 from bridge.procedures.short_test import Level, judge
-from drivers.errors import InvalidValue
+from drivers.errors import InvalidValue, Refused
 from drivers.samples import EndReason
 from mocks.world import World
 from tests.near import near
 
-from .bench import Bench
+from .bench import KEITHLEY_2450, Bench
 
 PROCEDURE = find("short-test")
 
@@ -50,6 +50,18 @@ async def test_an_open_lead_is_no_proof_of_a_cell() -> None:
     assert result["verdict"] == "undecided"
     assert "no cell was seen" in result["reason"]
     assert not bench.smu.on
+
+
+async def test_relays_that_are_all_open_are_not_driven() -> None:
+    bench = Bench(World())
+    with pytest.raises(Refused, match="every route of relays is open"):
+        await PROCEDURE.run(bench, PROCEDURE.parse({"current": "5 pA"}))
+    assert not any(entry.startswith("on") for entry in bench.smu.record)
+
+
+async def test_an_instrument_that_cannot_is_refused() -> None:
+    with pytest.raises(Refused, match="a short test at 5 pA"):
+        await PROCEDURE.run(Bench(World(), KEITHLEY_2450), PROCEDURE.parse({"current": "5 pA", "route": "cell"}))
 
 
 def level(current_a: float, voltage_v: float, *, error_v: float = 1e-5, change_v: float = 0.0) -> Level:
