@@ -91,7 +91,7 @@ async def test_a_lead_that_does_not_follow_is_refused() -> None:
 async def test_the_resistance_of_contact_and_cell() -> None:
     bench = charged(area_m2=1e-10)
     bench.world.tip.film_ohm = 1.5e9
-    result = await make_contact(bench, cell_ohm="130 Mohm")
+    result = await make_contact(bench, cell_resistance="130 Mohm")
     truth = bench.world.tip.resistance_ohm
     assert result["ohmic_test"]["verdict"] == "ohmic"
     assert result["contact_resistance_ohm"] == near(truth, rel=0.03)
@@ -185,3 +185,17 @@ async def test_time_and_steps_end_it_too() -> None:
     assert result["verdict"] == "not found"
     assert result["approach_s"] <= 3.01
     assert bench.tip.record[-1] == "move 1e-06"
+
+
+async def test_a_pad_that_drifts_and_is_inclined_is_found_without_damage() -> None:
+    bench = charged()
+    tip = bench.world.tip
+    tip.drift_m_per_s = 0.5e-9  # 30 nm/min
+    tip.pad_slope_x = 0.2
+    tip.x_m = 1e-6
+    tip.z_m = tip.pad_m[2] + 0.2e-6 + 0.41e-6
+    result = await make_contact(bench)
+    assert result["verdict"] == "contact"
+    assert tip.touches == 1
+    assert not tip.damaged
+    assert tip.press_m <= 100e-9 + 0.5e-9 * 60

@@ -57,7 +57,7 @@ async def test_the_whole_path(wire: str, monkeypatch: pytest.MonkeyPatch) -> Non
     async with rig(world, *ROLES, "stage", "gauge") as lab:
         heard = lab.mocks["manipulator"].record = Heard()
         result = await lab.do(
-            "make-contact", route="cell", contact_voltage=ocv, tolerance="20 mV", cell_ohm="130 Mohm", **QUICK
+            "make-contact", route="cell", contact_voltage=ocv, tolerance="20 mV", cell_resistance="130 Mohm", **QUICK
         )
         assert lab.source_is_off
         assert at_rest(lab)

@@ -25,7 +25,9 @@ async def test_an_approach_with_a_second_try() -> None:
             bench.world.tip.firm_press_m = 0.0
 
     bench.on_progress = on_progress
-    result = await make_contact(bench, contact_voltage="3.5 V", tolerance="0.2 V", cell_ohm="130 Mohm", test="4 s")
+    result = await make_contact(
+        bench, contact_voltage="3.5 V", tolerance="0.2 V", cell_resistance="130 Mohm", test="4 s"
+    )
     page = summary(result)
     rows = dict(page.rows)
     assert (page.verdict, page.tone) == ("contact", "pass")

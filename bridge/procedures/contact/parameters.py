@@ -75,7 +75,7 @@ class MakeContact(Options):
     verify_s: float = option(10.0, unit="s", help="the voltage must stay steady for so long")
     test_current_a: float = option(5e-12, unit="A", at_least=0, help="of the ohmic test, +I and -I; 0 leaves it out")
     test_s: float = option(2.0, unit="s", help="length of each level of the ohmic test")
-    cell_ohm: float = option(
+    cell_resistance_ohm: float = option(
         0.0, unit="ohm", at_least=0, help="resistance of the cell, taken off the loop's to give the contact's"
     )
     route: str = option("", help="route of the feedthrough to select first; none unless given")

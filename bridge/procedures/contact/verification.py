@@ -43,10 +43,14 @@ class Verified:
                 "ohmic_test": {"verdict": "not done", "reason": self.why_not},
             }
         values["loop_resistance_ohm"] = test.resistance_ohm
-        values["contact_resistance_ohm"] = test.resistance_ohm - p.cell_ohm
+        values["contact_resistance_ohm"] = test.resistance_ohm - p.cell_resistance_ohm
         values["contact_resistance_uncertainty_ohm"] = test.uncertainty_ohm
         values["contact_resistance_includes"] = (
-            "leads" if p.cell_ohm else "leads" if p.pad == "bare" else "leads, and the cell (cell_ohm takes it off)"
+            "leads"
+            if p.cell_resistance_ohm
+            else "leads"
+            if p.pad == "bare"
+            else "leads, and the cell (cell_resistance_ohm takes it off)"
         )
         told = asdict(test) | {
             "capacitance_f": test.capacitance_f if math.isfinite(test.capacitance_f) else None,
