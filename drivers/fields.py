@@ -14,9 +14,12 @@ from typing import Any, TypeVar
 
 from .calls import split_unit
 from .errors import InvalidValue
-from .quantities import quantity
+from .quantities import example_of, quantity
 
 T = TypeVar("T")
+
+#: Nobody types amperes, metres or farads of this field bare: "10" is ten of a unit in somebody's head.
+_NEVER_BARE = frozenset({"A", "A/m**2", "m", "m**2", "C", "F", "A*h", "A*h/m**2"})
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
@@ -95,6 +98,10 @@ def _converted(key: str, value: Any, field: dataclasses.Field[Any], noun: str) -
         return None
     unit = field.metadata.get("unit", "")
     if unit:
+        if isinstance(value, str) and unit in _NEVER_BARE and _is_number(value) and float(value):
+            raise InvalidValue(
+                f"{noun} {key!r} is {value!r}, without a unit; accepted: a quantity such as {example_of(unit)!r}"
+            )
         return quantity(value, unit, field=key)
     example = field.default
     declared = str(field.type).replace(" | None", "")

@@ -88,6 +88,11 @@ _EXAMPLES = {
 }
 
 
+def example_of(unit: str) -> str:
+    """A quantity as people write it, in a unit that `quantity` takes."""
+    return _EXAMPLES.get(unit, f"1 {unit}")
+
+
 def _refusal(field: str, value: Any, unit: str) -> InvalidValue:
-    example = _EXAMPLES.get(unit, f"1 {unit}")
+    example = example_of(unit)
     return InvalidValue(f"{field} is {value!r}; a quantity such as {example!r} is accepted")

@@ -11,6 +11,10 @@ _LOWEST, _HIGHEST = min(_PREFIXES), max(_PREFIXES)
 _AREAL = {"A/m2": ("A/cm2", 1e-4), "Ah/m2": ("Ah/cm2", 1e-4)}
 
 
+#: Below this share of a value an uncertainty is that of the arithmetic, not of a measurement.
+_NO_NOISE = 1e-6
+
+
 def si(value: float | None, unit: str, digits: int = 3) -> str:
     """`value` with an SI prefix and `digits` significant digits: `si(1.02e-12, "A")` is "1.02 pA".
 
@@ -33,6 +37,8 @@ def with_uncertainty(value: float, uncertainty: float, unit: str) -> str:
     """Value and its uncertainty (two significant digits) under one prefix: "(1.0021 ± 0.0048) pA"."""
     if not (math.isfinite(value) and math.isfinite(uncertainty)) or uncertainty <= 0:
         return si(value, unit)
+    if uncertainty < _NO_NOISE * abs(value):
+        return si(value, unit, 6)
     unit, factor = _AREAL.get(unit, (unit, 1.0))
     value, uncertainty = value * factor, uncertainty * factor
     exponent = _engineering(max(abs(value), uncertainty))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,20 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     return parser
 
 
+_NEGATIVE = re.compile(r"-[\d.]")
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """`--current -125pA` as `--current=-125pA`: argparse takes what begins with a dash for an option."""
+    joined: list[str] = []
+    for word in words:
+        if _NEGATIVE.match(word) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 async def _run(args: argparse.Namespace) -> int:
     """Let SIGTERM end a command as Ctrl-C does: by cancellation, so that devices are left safe."""
     task = asyncio.current_task()
@@ -67,7 +82,7 @@ async def _run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 an error that is printed, 2 wrong usage, 130 and 143 ended by SIGINT and SIGTERM."""
     words = sys.argv[1:] if argv is None else argv
-    args = build_parser(words[0] if words else "").parse_args(words)
+    args = build_parser(words[0] if words else "").parse_args(_joined(words))
     try:
         return asyncio.run(_run(args))
     except PicobridgeError as error:

@@ -169,7 +169,8 @@ async def obey(line: str, served: Mapping[str, Served], world: World) -> None:
         entry = None
     if isinstance(entry, dict) and "fault" not in entry:
         try:
-            world.events.script([entry])
+            # what is typed while the instrument runs is meant to happen now
+            world.events.script([{"since": "now", **entry}])
         except (TypeError, ValueError) as error:
             raise InvalidValue(f"event {line}: {error}") from error
         return
@@ -188,9 +189,12 @@ async def obey(line: str, served: Mapping[str, Served], world: World) -> None:
     }
     if line not in words:
         raise InvalidValue(f"{line!r}; accepted: {', '.join(words)}, or a fault or an event as a JSON object")
-    done = words[line]()
-    if asyncio.iscoroutine(done):
-        await done
+    try:
+        done = words[line]()
+        if asyncio.iscoroutine(done):
+            await done
+    except OSError as error:
+        raise InvalidValue(f"{name} {line}: {error.strerror}; is it {line}ged already?") from error
 
 
 def _arm(served: Mapping[str, Served], entry: Mapping[str, Any]) -> None:

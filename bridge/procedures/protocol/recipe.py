@@ -24,9 +24,9 @@ NM = 1e-9
 class Sample(Options):
     """What the cell is made of, and its time in air so far."""
 
-    cathode_m: float = option(2 * UM, unit="m", help="thickness of the LiCoO2", above=0)
-    electrolyte_m: float = option(1 * UM, unit="m", help="thickness of the LiPON", above=0)
-    anode_m: float = option(80 * NM, unit="m", help="thickness of the silicon", above=0)
+    cathode_m: float = option(2 * UM, unit="m", help="thickness of the LiCoO2", above=0, at_most=1e-3)
+    electrolyte_m: float = option(1 * UM, unit="m", help="thickness of the LiPON", above=0, at_most=1e-3)
+    anode_m: float = option(80 * NM, unit="m", help="thickness of the silicon", above=0, at_most=1e-3)
     air_s: float = option(0.0, unit="s", help="time in air so far", at_least=0)
 
 
@@ -34,8 +34,8 @@ class Sample(Options):
 class Cut(Options):
     """A cross-section as it was measured after cutting."""
 
-    length_m: float = option(unit="m", help="length of the active cross-section", above=0)
-    width_m: float = option(unit="m", help="width of the active cross-section", above=0)
+    length_m: float = option(unit="m", help="length of the active cross-section", above=0, at_most=1e-3)
+    width_m: float = option(unit="m", help="width of the active cross-section", above=0, at_most=1e-3)
     damage_depth_m: float = option(
         0.0, unit="m", help="dead layer on each side; up to 25 nm at 30 kV", at_least=0, at_most=25 * NM
     )
