@@ -20,6 +20,8 @@ from tests.near import near
 
 from .listener import Listener, listen
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 AREA = "10 um2"
 
 

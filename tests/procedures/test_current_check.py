@@ -16,6 +16,8 @@ from tests.near import near
 from .bench import Bench
 from .test_on_wires import rig
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 QUICK: dict[str, Any] = {"duration": 12, "settle": 2, "interval": 0.2, "lead_is_open": True}
 
 

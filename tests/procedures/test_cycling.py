@@ -15,6 +15,8 @@ from tests.near import near
 from .bench import Bench
 from .test_cycle import AREA, cycle, on_cell
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 PROCEDURE = find("cycle")
 
 

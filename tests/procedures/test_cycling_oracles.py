@@ -14,6 +14,8 @@ import pytest
 from tests.client.conftest import BenchMaker, bench
 from tests.near import near
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 __all__ = ["bench"]
 
 DOC = Path(__file__).parents[2] / "docs" / "oracles.md"

@@ -29,6 +29,8 @@ from mocks.world.presets import SHEET_AREA_M2
 from mocks.world.wiring import CELL, FEEDTHROUGH
 from tests.near import near
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 #: driver and its wire
 NEXUS = ("methodscript", "pty", {"model": "nexus1"})
 K6430 = ("keithley-24xx", "tcp", {"model": "6430"})

@@ -20,6 +20,8 @@ from tests.near import near
 
 from .bench import KEITHLEY_2450, Bench
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 PROCEDURE = find("leak-or-trap")
 RATE = {"current_density": "60 uA/cm2", "area": "10 um2", "route": "cell", "interval": "4 s"}
 FIG9 = {**RATE, "capacity_limit": "30 uAh/cm2"}
@@ -127,7 +129,7 @@ async def test_a_pause_in_a_step_goes_on_with_what_is_left() -> None:
 
 @pytest.mark.parametrize("where", ["charge 1", "discharge 1"])
 async def test_an_aborted_run_goes_on_in_the_step_and_at_the_charge_where_it_was(where: str) -> None:
-    bench = on_cell("fig9_leak")
+    bench = on_cell("fig9_leak", speed=1000.0)  # as fast as it can it would be far ahead of whoever aborts it
     reached = asyncio.Event()
 
     def before(index: int) -> None:

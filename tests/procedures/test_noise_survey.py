@@ -16,6 +16,8 @@ from tests.near import near
 from .bench import Bench
 from .test_on_wires import rig
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 PROCEDURE = find("noise-survey")
 
 

@@ -18,6 +18,8 @@ from tests.near import near
 
 from .bench import KEITHLEY_2450, KEITHLEY_6430, Bench, limited
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 PROCEDURE = find("noise-test")
 
 

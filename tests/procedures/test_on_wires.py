@@ -21,6 +21,8 @@ from mocks.wires import Served, serve
 from mocks.world import OpenDrive, World
 from tests.near import near
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 ROUTES = {"feedthrough": [0], "stage-ground": [1], "manipulator-ground": [2], "cell": [3]}
 
 #: role: (driver, wire, options)

@@ -26,6 +26,8 @@ from tests.near import near
 
 from .bench import Bench
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 PROCEDURE = find("nanobattery-protocol")
 QUICK: dict[str, Any] = {
     "cell": "A7",

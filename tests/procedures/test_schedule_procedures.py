@@ -18,6 +18,8 @@ from tests.near import near
 
 from .bench import Bench
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 
 def on_cell(preset: str = "good", **options: Any) -> Bench:
     world = World(cell=preset, noise=False, preset_events=False, **options)

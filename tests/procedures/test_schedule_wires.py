@@ -14,6 +14,8 @@ from tests.cli.test_direct import run as run_command
 from tests.client.conftest import BenchMaker, bench
 from tests.near import near
 
+pytestmark = pytest.mark.usefixtures("without_debug")
+
 __all__ = ["bench"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "schedules"
@@ -51,7 +53,8 @@ async def test_fig8a_by_its_example_file_on_a_6430(bench: BenchMaker) -> None:
 async def test_a_charge_paused_then_aborted_and_resumed_passes_its_charge_once(bench: BenchMaker) -> None:
     text = (EXAMPLES / "nanobattery_fig8a.toml").read_text().replace('interval = "1 s"', 'interval = "4 s"')
     text = text[: text.index('[[step]]\nname = "relax"')].replace("goto discharge", "stop")
-    async with bench("pstat", "relays", cell="fig8a", noise=False, preset_events=False) as b:
+    # at a pace at which a client can say stop in the middle, on any machine
+    async with bench("pstat", "relays", cell="fig8a", noise=False, preset_events=False, speed=250.0) as b:
         b.rig.world.tip.touch()
         started = await b.lab.start("schedule", {"schedule": text, "route": "cell"}, ON_KEITHLEY)
         async for state in started.states():
