@@ -25,7 +25,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "mqtt.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 #: Objects whose keys are data, not contract.
-FREE = {"values", "parameters", "devices", "detail", "attributes", "limits", "streams", "arguments", "roles"}
+FREE = {"values", "parameters", "devices", "detail", "attributes", "limits", "streams", "arguments", "roles", "contact"}
 
 
 def examples() -> dict[str, Any]:
