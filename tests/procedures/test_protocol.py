@@ -18,7 +18,7 @@ from bridge.procedures.protocol.recipe import STEPS, Cut, Step
 from bridge.procedures.registry import find
 from bridge.report.registry import page_of
 from drivers import registry
-from drivers.errors import InvalidValue
+from drivers.errors import HealthStop, InvalidValue
 from drivers.fields import parse_fields
 from mocks.wires import serve
 from mocks.world import World
@@ -164,6 +164,24 @@ async def test_a_short_leads_back_to_the_cleaning() -> None:
     assert entries(result, 30)[0]["decision"] == "clean again"
     assert len(result["area_history"]) == 2
     assert not bench.smu.on
+
+
+async def test_a_short_while_cycling_leads_back_to_the_cleaning_too() -> None:
+    async with chamber() as bench:
+        perform, shorts = bench.perform, iter([True])
+
+        async def shorted(name: str, parameters: Any, **more: Any) -> dict[str, Any]:
+            if name == "cycle" and next(shorts, False):
+                raise HealthStop("short: 50 mV stands still", finding={"kind": "short"})
+            return await perform(name, parameters, **more)
+
+        bench.perform = shorted  # type: ignore[method-assign]
+        bench.says[31] = ["clean again"]
+        result = await carry_out(bench, first_step=27)
+    assert entries(result, 31)[0]["decision"] == "clean again"
+    assert len(entries(result, 27)) == 2
+    assert len(result["area_history"]) == 2
+    assert result["verdict"] == "completed"
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS.values() if step.is_beam], ids=lambda step: step.title)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from bridge.analysis.formatting import si
+from bridge.analysis.formatting import area, si
 from drivers.errors import Refused
 from drivers.interfaces import Gauge, Manipulator, Stage
 
@@ -193,6 +193,8 @@ class Actions:
             "rest_s": p.rest_s,
             "interval_s": p.interval_s,
             "route": p.cell_route if self._context.has("feedthrough") else "",
+            "ask_after_short": False,  # the way back is the protocol's: it measures the new cross-section
         }
-        result = await self._context.perform("cycle", values)
+        # a title for each cross-section: what another one had saved is not this one's
+        result = await self._context.perform("cycle", values, title=f"cycle on {area(self.area.area_m2)}")
         return Outcome(bool(result["completed"]), "completed" if result["completed"] else "stopped", {}, result)

@@ -382,6 +382,7 @@ STEPS: Mapping[int, Step] = MappingProxyType(
                 text="Charge and discharge at the planned density on the present area. Beams blanked.",
                 action="cycle",
                 in_vacuum=True,
+                repeats_from=27,
                 source="1.1, 3",
             ),
             Step(
