@@ -170,7 +170,7 @@ async def test_a_pause_takes_nothing_from_the_charge_limit() -> None:
 
 
 async def test_a_run_that_was_aborted_goes_on_at_the_charge_where_it_was() -> None:
-    bench = on_cell("fig8a", stray_f=1e-15)
+    bench = on_cell("fig8a", stray_f=1e-15, speed=1000.0)  # slow enough for whoever aborts it
     options = {"current_density": "50 uA/cm2", "capacity_limit": "12.5 uAh/cm2", "interval": "1 s", "rest": 0}
     reached = asyncio.Event()
 
