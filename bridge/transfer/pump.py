@@ -3,6 +3,9 @@
 Every sample gets the next index of the device's stream. While the broker keeps up, a block goes out as it came, at
 once. While it does not, blocks wait here, and small ones that follow each other are merged, so that a backlog drains in
 few messages. What was sent and not acknowledged when the connection was lost is sent again, byte for byte.
+
+When the queue is full, its oldest blocks leave it, provided that they are durable elsewhere (`Keeper`): subscribers see
+a gap in the indices and may ask for a replay. Without a keeper, or while it lags behind, the queue stays full.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from drivers.samples import SampleBlock
 
@@ -33,14 +36,30 @@ class Package:
     payload: bytes
 
 
+class Keeper(Protocol):
+    """Where blocks are made durable: as much of a spool as a pump needs."""
+
+    def append(self, block: SampleBlock) -> None:
+        """Never blocks."""
+
+    def durable(self, stream: str) -> int:
+        """The index up to which (exclusive) the stream is on disk."""
+
+
 class SamplePump:
     """`stream` names the stream (a new one each time the daemon starts). `wake` is called when something waits.
 
     `limit_bytes` bounds what waits; one block more than that is taken, so that none is ever dropped. `changed` is
-    called when samples were acknowledged.
+    called when samples were acknowledged. `keeper` gets every block first.
     """
 
-    def __init__(self, stream: str, wake: Callable[[], None], limit_bytes: int = 64_000_000) -> None:
+    def __init__(
+        self,
+        stream: str,
+        wake: Callable[[], None],
+        limit_bytes: int = 64_000_000,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.stream = stream
         self.limit_bytes = limit_bytes
@@ -48,9 +67,12 @@ class SamplePump:
         self.next_index = 0
         #: samples that a broker has acknowledged
         self.published = 0
+        #: samples that left the full queue before a broker took them; the keeper has them
+        self.left_to_replay = 0
         #: bytes that wait to be sent, about
         self.waiting_bytes = 0
         self._wake = wake
+        self._keeper = keeper
         self._blocks: deque[SampleBlock] = deque()
         self._again: deque[Package] = deque()
         self._in_flight = 0
@@ -61,8 +83,8 @@ class SamplePump:
 
     @property
     def pending(self) -> int:
-        """Samples taken and not yet acknowledged."""
-        return self.next_index - self.published
+        """Samples taken and not yet acknowledged, without those left to replay."""
+        return self.next_index - self.published - self.left_to_replay
 
     @property
     def waiting(self) -> bool:
@@ -84,13 +106,35 @@ class SamplePump:
         """
         block = block.rebased(self.stream, self.next_index, attributes)
         self.next_index = block.next_index
+        if self._keeper is not None:
+            self._keeper.append(block)
         self._blocks.append(block)
         self._account(block, 1)
         self._small_tail += 1
         self._wake()
         if self._small_tail >= _MERGE_COUNT and len(self._blocks) >= _MERGE_COUNT:
             self._merge_tail()
+        if self.full:
+            self.relieve()
         return block
+
+    def relieve(self) -> None:
+        """Let the oldest blocks go that are durable, until the queue is not full. For whoever hears that more are."""
+        if self._keeper is None or not self.full:
+            return
+        durable = self._keeper.durable(self.stream)
+        while self.full:
+            waiting = self._again[0].block if self._again else self._blocks[0] if self._blocks else None
+            if waiting is None or waiting.next_index > durable:
+                break
+            if self._again:
+                self._again.popleft()
+            else:
+                self._blocks.popleft()
+                self._small_tail = min(self._small_tail, len(self._blocks))
+            self.left_to_replay += len(waiting)
+            self._account(waiting, -1)
+        self.changed()
 
     async def room(self, timeout_s: float) -> bool:
         """Wait until the queue is not full; false if it still is after `timeout_s`."""

@@ -1,9 +1,10 @@
 """One connection to the broker, kept for ever, and everything that goes out over it, in order.
 
-What waits is sent in this order: replies and events, retained topics that changed, samples. At most `window` messages
-are unacknowledged. When the connection is lost, what was not acknowledged goes first on the next one (so a message may
-arrive twice, but none is missing and none overtakes another on its topic), and every retained topic is published again,
-because the broker may have forgotten it.
+What waits is sent in this order: replies and events, retained topics that changed, samples, samples of the past that
+somebody asked for again; while there are always new samples, each `_REPLAY_EVERY`th message of samples is one of the
+past. At most `window` messages are unacknowledged. When the connection is lost, what was not acknowledged goes first
+on the next one (so a message may arrive twice, but none is missing and none overtakes another on its topic), and every
+retained topic is published again, because the broker may have forgotten it.
 
 Nothing here waits: whoever has something to send has it on the socket when the call returns, if the window has room.
 """
@@ -17,11 +18,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, Protocol
 
 from drivers.errors import BridgeUnreachable, PicobridgeError, Refused
 
 from .mqtt import BrokerAddress, Connect, Incoming, Message, Session
-from .pump import PAYLOAD_LIMIT, Package, SamplePump
+from .pump import PAYLOAD_LIMIT
 
 LOG = logging.getLogger("picobridge.uplink")
 
@@ -35,11 +37,42 @@ _LIMIT_MIN = 1024
 _PACKET_OVERHEAD = 128
 
 
+#: See above.
+_REPLAY_EVERY = 4
+
+
+class Parcel(Protocol):
+    """What a source hands out: one message, and whatever the source wants to know it by."""
+
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Source(Protocol):
+    """Encoded samples that wait: a `SamplePump`, a `Replay`."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be sent."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is unacknowledged."""
+
+    def next(self, payload_limit: int) -> Parcel | None:
+        """The next message, which is then in flight."""
+
+    def acknowledged(self, parcel: Any) -> None: ...
+
+    def lost(self, parcels: list[Any]) -> None:
+        """Not acknowledged when the connection was lost: to be sent again, in this order."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _InFlight:
     message: Message
-    pump: SamplePump | None = None
-    package: Package | None = None
+    source: Source | None = None
+    parcel: Parcel | None = None
     retained: bool = False
 
 
@@ -81,7 +114,9 @@ class Uplink:
         self._retained: dict[str, bytes] = {}
         self._dirty: dict[str, None] = {}
         self._latest: dict[str, bytes] = {}
-        self._pumps: deque[tuple[SamplePump, str]] = deque()
+        self._sources: deque[tuple[Source, str]] = deque()
+        self._past: deque[tuple[Source, str]] = deque()
+        self._since_past = 0
         self._in_flight: deque[_InFlight] = deque()
         self._suspect: Message | None = None
         self._strikes = 0
@@ -109,8 +144,17 @@ class Uplink:
         self._latest[topic] = payload
         self.wake()
 
-    def attach(self, pump: SamplePump, topic: str) -> None:
-        self._pumps.append((pump, topic))
+    def attach(self, source: Source, topic: str) -> None:
+        """Send what waits there, as it comes."""
+        self._sources.append((source, topic))
+
+    def attach_past(self, source: Source, topic: str) -> None:
+        """Send what waits there behind what is new, until `detach_past`."""
+        self._past.append((source, topic))
+        self.wake()
+
+    def detach_past(self, source: Source) -> None:
+        self._past = deque((other, topic) for other, topic in self._past if other is not source)
 
     def wake(self) -> None:
         """Send as much as the window has room for."""
@@ -136,7 +180,7 @@ class Uplink:
     def idle(self) -> bool:
         """Whether everything is out and acknowledged."""
         waiting = self._session is None or self._outbox or self._dirty or self._in_flight
-        return not waiting and all(pump.idle for pump, _ in self._pumps)
+        return not waiting and all(source.idle for source, _ in self._sources)
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until everything is acknowledged; false if it is not after `timeout_s`."""
@@ -203,9 +247,9 @@ class Uplink:
         self.connected.clear()
         items, self._in_flight = list(self._in_flight), deque()
         self._strike(items)
-        for pump, _ in self._pumps:
-            pump.lost([item.package for item in items if item.pump is pump and item.package is not None])
-        messages = [item.message for item in items if item.pump is None and not item.retained]
+        for source, _ in (*self._sources, *self._past):
+            source.lost([item.parcel for item in items if item.source is source and item.parcel is not None])
+        messages = [item.message for item in items if item.source is None and not item.retained]
         self._outbox.extendleft(reversed(messages))
         self._outbox_bytes += sum(len(message.payload) for message in messages)
         for item in items:
@@ -239,17 +283,21 @@ class Uplink:
         error = done.exception()
         if isinstance(error, BridgeUnreachable):
             return  # `run` is about to find out
-        if isinstance(error, Refused) and item.pump is None:
+        if isinstance(error, Refused) and not self._is_new(item):
             self._drop(item.message, error.message)
         elif error is not None:
             if not session.lost.done():
                 session.lost.set_result(f"{item.message.topic}: {error}")
             return
         self._in_flight.remove(item)
-        if item.pump is not None and item.package is not None:
-            item.pump.acknowledged(item.package)
+        if item.source is not None and item.parcel is not None:
+            item.source.acknowledged(item.parcel)
         self._progress.set()
         self.wake()
+
+    def _is_new(self, item: _InFlight) -> bool:
+        """Whether it is samples that must not be lost; who asked for a replay can ask again."""
+        return any(source is item.source for source, _ in self._sources)
 
     def _next(self) -> _InFlight | None:
         while self._outbox:
@@ -266,11 +314,21 @@ class Uplink:
                 del self._retained[topic]
             if self._fits(message):
                 return _InFlight(message, retained=True)
-        for _ in range(len(self._pumps)):
-            pump, topic = self._pumps[0]
-            self._pumps.rotate(-1)
-            if pump.waiting and (package := pump.next(self._sample_limit(topic))) is not None:
-                return _InFlight(Message(topic, package.payload), pump, package)
+        if self._past and self._since_past >= _REPLAY_EVERY - 1 and (item := self._next_of(self._past)) is not None:
+            self._since_past = 0
+            return item
+        if (item := self._next_of(self._sources)) is not None:
+            self._since_past += 1
+            return item
+        self._since_past = 0
+        return self._next_of(self._past)
+
+    def _next_of(self, sources: deque[tuple[Source, str]]) -> _InFlight | None:
+        for _ in range(len(sources)):
+            source, topic = sources[0]
+            sources.rotate(-1)
+            if source.waiting and (parcel := source.next(self._sample_limit(topic))) is not None:
+                return _InFlight(Message(topic, parcel.payload), source, parcel)
         return None
 
     def _sample_limit(self, topic: str) -> int:
