@@ -9,22 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.analysis.formatting import area, percent, si
+from bridge.analysis.geometry import effective_area_m2
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
 _SPLIT = re.compile(r"[;\n]")
 _SIDES = re.compile(r"\s*[x\u00d7*]\s*")
 _EXAMPLE = "'2026-11-20 09:30 = 5 um x 2 um; 2026-11-21 14:00 = 4.6 um x 1.8 um'"
-
-
-def effective_area_m2(length_m: float, width_m: float, damage_depth_m: float = 0.0) -> float:
-    """(L - 2d)(W - 2d): without the layer that the ion beam has left dead on each surface (domain note, 1.1)."""
-    if not 2.0 * damage_depth_m < min(length_m, width_m):
-        raise InvalidValue(
-            f"damage_depth_m is {si(damage_depth_m, 'm')}; less than half of {si(min(length_m, width_m), 'm')} "
-            "is accepted"
-        )
-    return (length_m - 2.0 * damage_depth_m) * (width_m - 2.0 * damage_depth_m)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from bridge.analysis.capacity import COULOMB_PER_AH, ah
 from bridge.analysis.corrected_capacity import Known
 from bridge.analysis.energy_density import parse_layers
 from bridge.analysis.formatting import area, si
+from bridge.analysis.geometry import effective_area_m2
 from drivers.errors import InvalidValue, Refused
 from drivers.interfaces import Options, option
 
 from .common import DEFAULT_LATENCY_S, choose, not_negative, positive
-from .cycle_geometry import AreaEntry, effective_area_m2, parse_history, valid_at
+from .cycle_geometry import AreaEntry, parse_history, valid_at
 from .planner.leads import worst
 
 #: Above this an absolute current and an area hardly belong together: the field's highest is 1.25 mA/cm2 (12.5 A/m2).

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bridge.analysis.formatting import si
-from drivers.errors import HealthStop, InvalidValue
+from bridge.analysis.geometry import effective_area_m2
+from drivers.errors import HealthStop
 from drivers.interfaces import Options, option
 
 from .context import Context, Question
@@ -31,14 +32,12 @@ class Section(Options):
     damage_m: float = option(0.0, unit="m", at_least=0.0, help="damaged layer on each surface, a few nm to 25 nm")
 
     def __post_init__(self) -> None:
-        if not 2.0 * self.damage_m < min(self.length_m, self.width_m):
-            least = si(min(self.length_m, self.width_m), "m")
-            raise InvalidValue(f"damage_m is {si(self.damage_m, 'm')}; less than half of {least} is accepted")
+        effective_area_m2(self.length_m, self.width_m, self.damage_m, field="damage_m")
 
     @property
     def area_m2(self) -> float:
         """Without the damaged layers."""
-        return (self.length_m - 2.0 * self.damage_m) * (self.width_m - 2.0 * self.damage_m)
+        return effective_area_m2(self.length_m, self.width_m, self.damage_m)
 
 
 @dataclass(frozen=True, slots=True)

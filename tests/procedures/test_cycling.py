@@ -46,7 +46,10 @@ async def test_an_absolute_current_on_a_smaller_area_is_noted_with_the_one_that_
     ("values", "message"),
     [
         ({"length": "5 um"}, "length_m and width_m belong together"),
-        ({"length": "5 um", "width": "40 nm", "damage_depth": "25 nm"}, "damage_depth_m is 25 nm; less than half of"),
+        (
+            {"length": "5 um", "width": "40 nm", "damage_depth": "25 nm"},
+            "damage_depth_m is 25 nm: nothing is left of 5 um x 40 nm",
+        ),
         ({"area": AREA, "area_history": "2026-01-01 = 10 um2"}, "area_m2 and area_history given; one of"),
         ({"area_history": "yesterday = 10 um2"}, "the date 'yesterday'"),
         ({"area_history": "2026-01-01 10 um2"}, "area_history has '2026-01-01 10 um2'"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.analysis.capacity import COULOMB_PER_AH
 from bridge.analysis.formatting import area, si
+from bridge.analysis.geometry import effective_area_m2
 from drivers.errors import InvalidValue
 from drivers.interfaces import Options, option
 
@@ -62,14 +63,8 @@ class Plan(Options):
             raise InvalidValue("length_m and width_m go together; one of them is not given")
         if self.area_m2 is not None and self.length_m is not None:
             raise InvalidValue("area_m2 and length_m are both given; one way to say the area is accepted")
-        if (
-            self.length_m is not None
-            and self.width_m is not None
-            and min(self.length_m, self.width_m) <= (2 * self.damage_depth_m)
-        ):
-            raise InvalidValue(
-                f"damage_depth_m is {self.damage_depth_m:g} m on each side: nothing is left of the cross-section"
-            )
+        if self.length_m is not None and self.width_m is not None:
+            effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)
         if self.capacity_ah is not None and self.capacity_ah_per_m2 is not None:
             raise InvalidValue("capacity_ah and capacity_ah_per_m2 are both given; one of them is accepted")
         if self.capacity_ah_per_m2 is not None and self.effective_area_m2 is None:
@@ -99,7 +94,7 @@ class Plan(Options):
         """What takes part: the cross-section without what the ion beam has killed on its sides."""
         if self.length_m is None or self.width_m is None:
             return self.area_m2
-        return (self.length_m - 2 * self.damage_depth_m) * (self.width_m - 2 * self.damage_depth_m)
+        return effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)
 
     @property
     def charge_c(self) -> float | None:

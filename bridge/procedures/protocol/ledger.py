@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bridge.analysis.geometry import effective_area_m2
+
 from .beam import BeamDone, BeamSettings
 
 
@@ -64,7 +66,7 @@ class CrossSection:
 
     @property
     def area_m2(self) -> float:
-        return (self.length_m - 2 * self.damage_depth_m) * (self.width_m - 2 * self.damage_depth_m)
+        return effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "area_m2": self.area_m2}

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from bridge.analysis.formatting import si
-from drivers.errors import InvalidValue
+from bridge.analysis.geometry import effective_area_m2
 from drivers.interfaces import Options, option
 
 from .beam import BeamSettings, beam_fields
@@ -41,12 +40,7 @@ class Cut(Options):
     )
 
     def __post_init__(self) -> None:
-        least = min(self.length_m, self.width_m)
-        if not 2.0 * self.damage_depth_m < least:
-            raise InvalidValue(
-                f"damage_depth_m is {si(self.damage_depth_m, 'm')}: nothing is left of {si(self.length_m, 'm')} x "
-                f"{si(self.width_m, 'm')}; less than half of {si(least, 'm')} is accepted"
-            )
+        effective_area_m2(self.length_m, self.width_m, self.damage_depth_m)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
