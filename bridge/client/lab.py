@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from bridge.transfer.messages import Reply, Request, load_object
 from bridge.transfer.mqtt import BrokerAddress, Incoming, Message
+from bridge.transfer.replay import replay_topic
 from bridge.transfer.topics import DEFAULT_ROOT, Topics, any_status, checked_name
 from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError
 
 from .blocks import BlockStream
+from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
 from .proxies import PROXIES, Proxy
 from .runs import Run
@@ -165,6 +167,22 @@ class Lab:
         """The blocks of a device from now on ("+": of all devices)."""
         async with self._connection.listen(self._topics.samples(device)) as listener:
             yield BlockStream(listener)
+
+    @contextlib.asynccontextmanager
+    async def complete_samples(self, device: str = "+", *, recorder: str = "") -> AsyncIterator[CompleteStream]:
+        """The blocks of a device ("+": of all), in order, with what did not arrive asked for again.
+
+        With a `recorder`'s name (1 to 32 of a-z 0-9 _ -) they begin where `CompleteStream.recorded` of the last one of
+        that name ended, without one with what is new. Raises `InvalidValue`.
+        """
+        if recorder:
+            checked_name(recorder, "recorder")
+        reply_topic = self._topics.reply(self._name)
+        async with (
+            self._connection.listen(self._topics.samples(device), replay_topic(reply_topic), retained=False) as heard,
+            complete_stream(heard, reply_topic, self.request, recorder, device) as blocks,
+        ):
+            yield blocks
 
     @contextlib.asynccontextmanager
     async def listen(self, *filters: str) -> AsyncIterator[Listener]:

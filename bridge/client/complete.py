@@ -1,0 +1,254 @@
+"""Every sample of a bridge's streams, in order: what did not arrive is asked for again.
+
+A broker drops what a slow subscriber does not take, a laptop sleeps, a daemon's queue overflows while the broker is
+away. The indices of a stream show each gap; the daemon's spool has what is missing, and `replay` brings it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from bridge.transfer import codec
+from bridge.transfer.mqtt import Incoming
+from bridge.transfer.replay import replay_topic
+from drivers.errors import InvalidValue, PicobridgeError
+from drivers.samples import SampleBlock
+
+from .connection import Listener
+
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+
+#: How often the daemon is asked what there is: the end of a stream has nothing behind it that would show a gap.
+CHECK_S = 5.0
+#: So long after a refused or unanswered question it is asked again.
+AGAIN_S = 1.0
+#: New blocks that wait behind a gap take at most so much memory, a stream; more is left to the next replay.
+HELD_BYTES = 16_000_000
+#: While so many blocks wait to be taken, no more are asked for.
+READY_BLOCKS = 256
+
+
+@dataclass(slots=True)
+class _Stream:
+    """`expected` is the index of the next sample to be handed on, `known` that of the next one the daemon will take."""
+
+    device: str
+    expected: int
+    known: int
+    held: deque[SampleBlock] = field(default_factory=deque)
+    held_bytes: int = 0
+    filling: asyncio.Task[None] | None = None
+
+
+class CompleteStream:
+    """An async iterator of blocks: per stream in order, none twice, none left out that the daemon still has.
+
+    `recorder` is a name under which `recorded` tells the daemon what is kept, so that the next recorder of that name
+    goes on where this one ended; without one, streams begin with what is new. `missing` counts samples that the daemon
+    has no longer, `duplicated` those that came twice, `replayed` those that came by replay.
+    """
+
+    def __init__(self, listener: Listener, own_topic: str, ask: Ask, recorder: str, device: str) -> None:
+        self.received = self.missing = self.duplicated = self.replayed = self.malformed = 0
+        self._listener = listener
+        self._own_topic = own_topic
+        self._ask = ask
+        self._recorder = recorder
+        self._device = device
+        self._streams: dict[str, _Stream] = {}
+        self._ready: deque[SampleBlock] = deque()
+        self._filled = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._checked_s: float | None = None
+        self._told: dict[str, int] = {}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SampleBlock:
+        while (block := self.take()) is None:
+            await self.arrived()
+        return block
+
+    async def start(self) -> None:
+        """Ask the daemon which streams there are, and begin each where it is to begin."""
+        for known in await self._known():
+            begun = known["recorded"].get(self._recorder) if self._recorder else None
+            if begun is None:
+                begun = known["first_index"] if self._recorder else known["next_index"]
+            self._stream(known["stream"], known["device"], int(begun)).known = int(known["next_index"])
+        self._checked_s = asyncio.get_running_loop().time()
+        self._fill_gaps()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [stream.filling for stream in self._streams.values() if stream.filling is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def arrived(self) -> None:
+        """Wait until there may be something to take; asks the daemon now and then."""
+        waits = [asyncio.ensure_future(self._listener.wait()), asyncio.ensure_future(self._filled.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self._until_check(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        if not self._until_check():
+            await self.check()
+
+    async def check(self) -> None:
+        """Ask the daemon what there is, and for what has not come. Does nothing while it does not answer."""
+        try:
+            known = await self._known()
+        except PicobridgeError:
+            known = []
+        for each in known:
+            stream = self._stream(each["stream"], each["device"], int(each["first_index"]))
+            stream.known = max(stream.known, int(each["next_index"]))
+        self._checked_s = asyncio.get_running_loop().time()
+        self._fill_gaps()
+
+    def take(self) -> SampleBlock | None:
+        """The next block if there is one."""
+        while not self._ready and (message := self._listener.take()) is not None:
+            self._take_in(message)
+        self._filled.clear()
+        self._taken.set()
+        return self._ready.popleft() if self._ready else None
+
+    async def recorded(self) -> None:
+        """Tell the daemon that all blocks handed on so far are kept. Nothing is told twice. Raises what it answers."""
+        if not self._recorder:
+            return
+        waiting = {block.stream for block in self._ready}
+        for name, stream in self._streams.items():
+            if name in waiting or self._told.get(name) == stream.expected:
+                continue
+            upto = stream.expected
+            await self._ask("recorded", {"recorder": self._recorder, "stream": name, "next_index": upto})
+            self._told[name] = upto
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the daemon is known to have had has been handed on or is known to be gone."""
+        return not self._ready and all(stream.expected >= stream.known for stream in self._streams.values())
+
+    # --- putting in order --------------------------------------------------------------------------------------
+
+    def _stream(self, name: str, device: str, begin: int) -> _Stream:
+        if name not in self._streams:
+            self._streams[name] = _Stream(device, begin, begin)
+        return self._streams[name]
+
+    def _take_in(self, message: Incoming) -> None:
+        try:
+            block = codec.decode(message.payload)
+        except InvalidValue:
+            self.malformed += 1
+            return
+        again = message.topic == self._own_topic
+        self._sort_in(block, "" if again else message.topic.split("/")[-2], again=again)
+
+    def _sort_in(self, block: SampleBlock, device: str, *, again: bool) -> None:
+        stream = self._stream(block.stream, device, block.first_index)
+        stream.known = max(stream.known, block.next_index)
+        if block.first_index <= stream.expected:
+            self._hand_on(stream, block, again=again)
+            self._hand_on_held(stream)
+        elif again:
+            # the daemon sends a range in order: what it left out, it does not have
+            self._give_up(stream, block.first_index)
+            self._hand_on(stream, block, again=True)
+        else:
+            size = codec.sample_bytes(block)
+            if stream.held_bytes + size <= HELD_BYTES:
+                stream.held.append(block)
+                stream.held_bytes += size
+            self._fill(block.stream, stream)
+
+    def _hand_on(self, stream: _Stream, block: SampleBlock, *, again: bool = False) -> None:
+        old = min(max(0, stream.expected - block.first_index), len(block))
+        self.duplicated += old
+        if old == len(block) and (len(block) or block.next_index < stream.expected):
+            return
+        fresh = codec.part(block, old, len(block)) if old else block
+        self.received += len(fresh)
+        self.replayed += len(fresh) if again else 0
+        stream.expected = block.next_index
+        self._ready.append(fresh)
+
+    def _hand_on_held(self, stream: _Stream) -> None:
+        while stream.held and stream.held[0].first_index <= stream.expected:
+            block = stream.held.popleft()
+            stream.held_bytes -= codec.sample_bytes(block)
+            self._hand_on(stream, block)
+
+    def _give_up(self, stream: _Stream, index: int) -> None:
+        self.missing += max(0, index - stream.expected)
+        stream.expected = max(stream.expected, index)
+
+    # --- filling gaps ------------------------------------------------------------------------------------------
+
+    def _fill_gaps(self) -> None:
+        for name, stream in self._streams.items():
+            if stream.expected < stream.known:
+                self._fill(name, stream)
+
+    def _fill(self, name: str, stream: _Stream) -> None:
+        if stream.filling is None or stream.filling.done():
+            stream.filling = asyncio.create_task(self._replay(name, stream), name=f"picobridge replay {name}")
+
+    async def _replay(self, name: str, stream: _Stream) -> None:
+        """Until nothing of the stream is missing that the daemon has."""
+        while stream.expected < (end := stream.held[0].first_index if stream.held else stream.known):
+            while len(self._ready) >= READY_BLOCKS:
+                self._taken.clear()
+                await self._taken.wait()
+            first = stream.expected
+            try:
+                answer = await self._ask("replay", {"stream": name, "first_index": first, "next_index": end})
+            except InvalidValue:  # not known to this daemon: what is missing will not come
+                answer = {"next_index": end, "missing": [[first, end]]}
+            except PicobridgeError:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            # its blocks were sent before the answer, so they are in the listener's queue or already sorted in
+            while (message := self._listener.take()) is not None:
+                self._take_in(message)
+            for begin, after in answer["missing"]:
+                if begin <= stream.expected < after:
+                    self._give_up(stream, min(after, end))
+                    self._hand_on_held(stream)
+            self._filled.set()
+            if stream.expected == first:
+                await asyncio.sleep(AGAIN_S)  # the connection was away meanwhile
+
+    async def _known(self) -> list[dict[str, Any]]:
+        known: list[dict[str, Any]] = await self._ask("streams", {})
+        return [each for each in known if self._device in ("+", each["device"])]
+
+    def _until_check(self) -> float:
+        if self._checked_s is None:
+            return 0.0
+        return max(0.0, self._checked_s + CHECK_S - asyncio.get_running_loop().time())
+
+
+@asynccontextmanager
+async def complete_stream(
+    listener: Listener, reply_topic: str, ask: Ask, recorder: str, device: str
+) -> AsyncIterator[CompleteStream]:
+    """`listener` hears the samples of `device` ("+": all) and the replays to whoever has `reply_topic`."""
+    stream = CompleteStream(listener, replay_topic(reply_topic), ask, recorder, device)
+    try:
+        await stream.start()
+        yield stream
+    finally:
+        await stream.close()
