@@ -46,7 +46,13 @@ class Records:
         return folder is not None and await asyncio.to_thread(lambda: any(folder.glob(f"{run}_*")))
 
     async def begin(
-        self, run: Run, devices: Mapping[str, tuple[str, DeviceSupervisor]], *, by: str = "", resumes: str = ""
+        self,
+        run: Run,
+        devices: Mapping[str, tuple[str, DeviceSupervisor]],
+        *,
+        by: str = "",
+        resumes: str = "",
+        expected_bytes: int = 0,
     ) -> None:
         """`devices` are role and supervisor by device. Raises `RunFailed` if the run cannot be recorded."""
         if self._recorder is None:
@@ -61,7 +67,14 @@ class Records:
         }
         state = run.describe()
         run.recording = await self._recorder.begin(
-            run.run, run.procedure, state["parameters"], described, run.started_ns, asked_by=by, resumes=resumes or None
+            run.run,
+            run.procedure,
+            state["parameters"],
+            described,
+            run.started_ns,
+            expected_bytes=expected_bytes,
+            asked_by=by,
+            resumes=resumes or None,
         )
         self._under_way[run.run] = run.recording
         self._devices[run.run] = frozenset(devices)

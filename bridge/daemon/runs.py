@@ -25,6 +25,7 @@ from .events import Events
 from .journal import Journal
 from .records import Records
 from .run import Run, RunStatus
+from .space import expected_bytes
 from .supervisor import DeviceSupervisor
 from .watch_options import WatchOptions, parse_watch
 
@@ -111,7 +112,10 @@ class Runs:
                     supervisor.claim(run.run)
                     claimed.append(supervisor)
             players = {s.name: (role, s) for role, several in cast.items() for s in several}
-            await self._records.begin(run, players, by=by, resumes=resumes)
+            sources = sum(supervisor.pump is not None for supervisor in run.supervisors)
+            await self._records.begin(
+                run, players, by=by, resumes=resumes, expected_bytes=expected_bytes(plan.parsed, sources)
+            )
             run.asked = {"given": to_plain(parameters), "watch": watch}
             await self._journal.begin(run.run, self._entry(run))
             if self._stops != stops:

@@ -45,12 +45,14 @@ class Recorder:
         parameters: Mapping[str, Any],
         devices: Mapping[str, Any],
         started_ns: int,
+        *,
+        expected_bytes: int = 0,
         **more: Any,
     ) -> Recording:
         """A new folder `RUN_PROCEDURE` with its manifest, on disk before anything is energised.
 
-        `devices` describes the run's devices by name; `more` is put into the manifest as it is. Raises `RunFailed` if
-        the folder cannot be made or the disk is too full.
+        `devices` describes the run's devices by name; `more` is put into the manifest as it is. `expected_bytes` is
+        what the run may write. Raises `RunFailed` if the folder cannot be made or the disk is too full for that.
         """
         description = await asyncio.to_thread(manifest.new, run, procedure, started_ns)
         description |= {
@@ -59,7 +61,9 @@ class Recorder:
             "configuration": self._configuration,
             **to_plain(more),
         }
-        folder = await asyncio.to_thread(self._prepare, f"{file_name(run)}_{file_name(procedure)}", description)
+        folder = await asyncio.to_thread(
+            self._prepare, f"{file_name(run)}_{file_name(procedure)}", description, expected_bytes
+        )
         return Recording(
             folder,
             description,
@@ -68,7 +72,7 @@ class Recorder:
             free=self._free,
         )
 
-    def _prepare(self, stem: str, description: dict[str, Any]) -> Path:
+    def _prepare(self, stem: str, description: dict[str, Any], expected_bytes: int) -> Path:
         def make(path: Path) -> Path:
             path.mkdir()
             return path
@@ -76,10 +80,11 @@ class Recorder:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             free = self._free(self.data_dir)
-            if free < 2 * self._reserve_bytes:
+            needed = self._reserve_bytes + max(self._reserve_bytes, expected_bytes)
+            if free < needed:
                 raise RunFailed(
                     f"the disk of {self.data_dir} is too full to begin a run: {free / 1e6:.0f} MB are free, "
-                    f"{2 * self._reserve_bytes / 1e6:.0f} MB are needed",
+                    f"{needed / 1e6:.0f} MB are needed ({expected_bytes / 1e6:.0f} MB for its samples)",
                     hint="Make room, or set [bridge] data_dir to a folder on another disk; "
                     "record = false runs without a record.",
                 )
