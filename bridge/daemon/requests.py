@@ -6,11 +6,15 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.access.caller import CALLER, Caller
+from bridge.access.gate import Gate
+from bridge.access.options import Access
+from bridge.access.permissions import STOPS
 from bridge.transfer.messages import (
     EXPIRY_LIMIT_S,
     REQUEST_LIMIT,
@@ -21,59 +25,76 @@ from bridge.transfer.messages import (
     load_object,
 )
 from bridge.transfer.mqtt import Incoming, Message
-from bridge.transfer.topics import Topics
+from bridge.transfer.topics import Topics, is_name
 from bridge.transfer.uplink import Uplink
 from drivers.errors import Busy, InvalidValue, PicobridgeError, Refused, RequestExpired
 
 from .events import Events
+from .refusals import OnRefused, Refusals
 
 LOG = logging.getLogger("picobridge.requests")
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
-#: Who asked for what is being executed in this task.
+#: Who asked for what is being executed in this task, as the program names itself; `CALLER` says more.
 SENDER: ContextVar[str] = ContextVar("sender", default="")
 
-#: Executed without a fresh, well-formed request: the safe direction is always open.
-STOP = "stop"
 #: So many requests may be under way at a time.
 AT_ONCE = 64
 #: Answers are kept until their request has expired; while there are so many, new requests are refused.
 ANSWERS = 20_000
-#: Refused requests that cannot be answered become events, but not more than this many a second.
-_COMPLAINTS_PER_S = 5
 
 
 @dataclass(slots=True)
 class _Answer:
-    """`reply` is None while the request is being executed."""
+    """`reply` is None while the request is being executed; `content` tells a repetition from another request."""
 
     until_s: float
+    content: bytes
     reply: Reply | None = None
 
 
 class Requests:
-    """`handlers` are the methods by name; `stop` is among them and is called with whatever was sent."""
+    """`handlers` are the methods by name. Those of the safe direction (`STOPS`) are executed without a fresh,
+    well-formed request, with whatever was sent, and nothing but a retain flag holds them back.
 
-    def __init__(self, handlers: Mapping[str, Handler], uplink: Uplink, topics: Topics, events: Events) -> None:
+    With `access` only its users' requests are executed. `on_refused` is told of what was refused, not of all in a
+    flood; `refused` counts all.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        uplink: Uplink,
+        topics: Topics,
+        events: Events,
+        access: Access | None = None,
+        on_refused: OnRefused = lambda user, method, error, left_out: None,
+    ) -> None:
         self._handlers = handlers
         self._uplink = uplink
         self._topics = topics
-        self._events = events
-        self._answers: OrderedDict[str, _Answer] = OrderedDict()
+        self._gate = Gate(access)
+        self._refusals = Refusals(events, on_refused)
+        self._answers: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._complaints: list[float] = []
         self._closing = False
+
+    @property
+    def refused(self) -> int:
+        """Requests that were refused since the start."""
+        return self._refusals.count
 
     def receive(self, incoming: Incoming) -> None:
         """One message on a request topic. Never raises."""
-        method = self._topics.method_of(incoming.topic)
-        if method is None:
+        named = self._topics.request_of(incoming.topic)
+        if named is None:
             return
+        user, method = named
         try:
-            self._admit(method, incoming)
+            self._admit(user, method, incoming)
         except PicobridgeError as error:
-            self._refuse(method, incoming, error)
+            self._refuse(user, method, incoming, error)
 
     async def close(self) -> None:
         """Refuse what comes, cancel what is under way, and wait for it."""
@@ -82,7 +103,7 @@ class Requests:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _admit(self, method: str, incoming: Incoming) -> None:
+    def _admit(self, user: str, method: str, incoming: Incoming) -> None:
         if incoming.retain:
             raise RequestExpired(
                 f"request/{method} is retained on the broker; it was not executed",
@@ -90,44 +111,65 @@ class Requests:
             )
         if self._closing:
             raise Refused("the daemon is stopping")
-        if method == STOP:
-            request = self._stop_request(incoming)
-        else:
-            request = decode_request(method, incoming.payload, defaults=self._defaults(incoming))
-            check_time(request, time.time())
-        if request.reply_to and not self._topics.may_reply_to(request.reply_to):
+        if method in STOPS and method in self._handlers:
+            self._stop(user, method, incoming)
+            return
+        self._gate.admit(user, method)
+        request = decode_request(method, incoming.payload, defaults=self._defaults(user, incoming))
+        check_time(request, time.time())
+        caller = self._gate.caller(user, request)
+        if request.reply_to and not self._topics.may_reply_to(request.reply_to, user):
             raise InvalidValue(
-                f"reply_to is {request.reply_to!r:.200}; accepted: a topic below {self._topics.reply('')}"
+                f"reply_to is {request.reply_to!r:.200}; accepted: a topic below {self._topics.reply('', user)}"
             )
-        if method != STOP and self._repeated(request, incoming):
-            return  # a stop is executed each time: twice does no harm, and an id used twice must not keep it back
+        content = request.content()
+        if self._repeated(user, request, content, incoming):
+            return
         handler = self._handlers.get(method)
         if handler is None:
             raise InvalidValue(f"method {method!r} is not known; accepted: {', '.join(self._handlers)}")
-        if (len(self._tasks) >= AT_ONCE or len(self._answers) >= ANSWERS) and method != STOP:
+        if len(self._tasks) >= AT_ONCE or len(self._answers) >= ANSWERS:
             raise Busy("too many requests at a time", hint="Wait for answers, and let requests expire sooner.")
-        now = time.time()
-        answer = _Answer(max(request.expires_at, now + EXPIRY_LIMIT_S) if method == STOP else request.expires_at)
-        self._answers[request.id] = answer
-        task = asyncio.create_task(self._execute(request, handler, answer, incoming), name=f"request {method}")
+        self._gate.check_order(caller, request.seq)
+        answer = _Answer(request.expires_at, content)
+        self._answers[user, request.id] = answer
+        self._begin(self._execute(request, caller, handler, answer, incoming), method)
+
+    def _stop(self, user: str, method: str, incoming: Incoming) -> None:
+        """Each one is executed: twice does no harm, and an id used twice must not keep it back."""
+        request = self._stop_request(user, method, incoming)
+        answer = _Answer(request.expires_at, b"")
+        caller = self._gate.stopper(user, request)
+        self._begin(self._execute(request, caller, self._handlers[method], answer, incoming), method)
+
+    def _begin(self, execution: Coroutine[Any, Any, None], method: str) -> None:
+        task = asyncio.create_task(execution, name=f"request {method}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _stop_request(self, incoming: Incoming) -> Request:
+    def _stop_request(self, user: str, method: str, incoming: Incoming) -> Request:
         """A stop is a stop, however it is written; only its answer needs a well-formed request."""
-        defaults: dict[str, Any] = {"from": "unknown", "id": f"stop-{time.time_ns()}", **self._defaults(incoming)}
-        defaults["expires_at"] = defaults.get("expires_at", time.time() + EXPIRY_LIMIT_S)
+        defaults: dict[str, Any] = {
+            "from": "unknown",
+            "id": f"stop-{time.time_ns()}",
+            **self._defaults(user, incoming),
+        }
+        defaults.setdefault("expires_at", time.time() + EXPIRY_LIMIT_S)
         try:
-            request = decode_request(STOP, incoming.payload or b"{}", defaults=defaults)
+            request = decode_request(method, incoming.payload or b"{}", defaults=defaults)
         except PicobridgeError:
-            return Request(STOP, {}, "unknown", defaults["expires_at"], id=defaults["id"])
-        if not self._topics.may_reply_to(request.reply_to):
-            return Request(STOP, {}, request.sender, request.expires_at, id=request.id)
+            return Request(method, {}, defaults["from"], defaults["expires_at"], id=defaults["id"])
+        if not self._may_reply_to(request.reply_to, user):
+            return Request(method, {}, request.sender, request.expires_at, id=request.id)
         return request
 
-    def _defaults(self, incoming: Incoming) -> dict[str, Any]:
-        """What MQTT 5 properties say, under the same rules as the payload."""
-        known: dict[str, Any] = {}
+    def _may_reply_to(self, topic: object, user: str) -> bool:
+        """Where users are proven, a request that names none gets no answer: it would land in somebody's branch."""
+        return bool(user or not self._gate.proves_users) and self._topics.may_reply_to(topic, user)
+
+    def _defaults(self, user: str, incoming: Incoming) -> dict[str, Any]:
+        """What the topic and MQTT 5 properties say, under the same rules as the payload."""
+        known: dict[str, Any] = {"from": user} if user else {}
         if incoming.response_topic is not None:
             known["reply_to"] = incoming.response_topic
         if incoming.correlation is not None:
@@ -136,12 +178,20 @@ class Requests:
             known["expires_at"] = time.time() + min(incoming.expiry_s, EXPIRY_LIMIT_S)
         return known
 
-    def _repeated(self, request: Request, incoming: Incoming) -> bool:
-        """Whether the id was seen before; the answer is then sent again, if there is one already."""
+    def _repeated(self, user: str, request: Request, content: bytes, incoming: Incoming) -> bool:
+        """Whether the id was seen before; the answer is then sent again, if there is one already.
+
+        Raises `InvalidValue` if the same id asked for something else before.
+        """
         self._forget_answers()
-        answer = self._answers.get(request.id)
+        answer = self._answers.get((user, request.id))
         if answer is None:
             return False
+        if answer.content != content:
+            raise InvalidValue(
+                f"id is {request.id!r}, which another request had before; it was not executed",
+                hint="Each request needs an id of its own, such as a UUID; the same id is for the same request again.",
+            )
         if answer.reply is not None:
             self._reply(request.reply_to, answer.reply, incoming)
         return True
@@ -154,8 +204,11 @@ class Requests:
                 break
             del self._answers[name]
 
-    async def _execute(self, request: Request, handler: Handler, answer: _Answer, incoming: Incoming) -> None:
-        SENDER.set(request.sender)
+    async def _execute(
+        self, request: Request, caller: Caller, handler: Handler, answer: _Answer, incoming: Incoming
+    ) -> None:
+        CALLER.set(caller)
+        SENDER.set(caller.sender)
         try:
             reply = Reply(request.id, result=await handler(request.params))
             reply.encode()
@@ -173,25 +226,23 @@ class Requests:
         if topic:
             self._uplink.publish(Message(topic, reply.encode(), correlation=incoming.correlation))
 
-    def _refuse(self, method: str, incoming: Incoming, error: PicobridgeError) -> None:
+    def _refuse(self, user: str, method: str, incoming: Incoming, error: PicobridgeError) -> None:
         """Answer if the request says where to, else complain to everybody."""
         error.annotate(device="", operation=method)
-        fields = self._defaults(incoming)
+        if not self._gate.may_answer(user):
+            self._refusals.report(user, method, error)
+            return
+        fields = self._defaults(user, incoming)
         if len(incoming.payload) <= REQUEST_LIMIT:
             try:
                 fields |= load_object(incoming.payload)
             except InvalidValue:
                 LOG.debug("request/%s is not JSON", method)
-        reply_to, identifier = fields.get("reply_to"), fields.get("id")
-        if isinstance(reply_to, str) and self._topics.may_reply_to(reply_to):
+        reply_to, identifier, sender = fields.get("reply_to"), fields.get("id"), fields.get("from")
+        if self._may_reply_to(reply_to, user):
             known = identifier[:64] if isinstance(identifier, str) else ""
-            self._reply(reply_to, Reply(known, error=error), incoming)
+            self._reply(str(reply_to), Reply(known, error=error), incoming)
         else:
-            self._complain(f"request/{method} was refused: {error.message}", error)
-
-    def _complain(self, text: str, error: PicobridgeError) -> None:
-        now = time.monotonic()
-        self._complaints = [at for at in self._complaints if now - at < 1.0]
-        if len(self._complaints) < _COMPLAINTS_PER_S:
-            self._complaints.append(now)
-            self._events.publish("request", text, severity="warning", error=error)
+            self._refusals.complain(f"request/{method} was refused: {error.message}", error)
+        claimed = "" if self._gate.proves_users or not is_name(sender) else str(sender)
+        self._refusals.report(user or claimed, method, error)

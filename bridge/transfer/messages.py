@@ -6,6 +6,7 @@ A request names its sender, its id, when it expires and where the reply goes, in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -23,16 +24,22 @@ from .topics import is_name
 REQUEST_LIMIT = 64 * 1024
 #: A request may expire at most this far ahead: what waits longer than that is not what its sender wants any more.
 EXPIRY_LIMIT_S = 60.0
+#: A request may have been issued this far ahead of the daemon's clock, and this long ago.
+SKEW_S = 2.0
+AGE_LIMIT_S = 60.0
 #: Objects and lists inside each other, beyond which JSON is refused.
 DEPTH_LIMIT = 16
 
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_FIELDS = ("id", "from", "expires_at", "reply_to", "params")
+_FIELDS = ("id", "from", "issued_at", "expires_at", "reply_to", "lease", "fence", "seq", "params")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `expires_at` is UTC in seconds since 1970; `sender` is a name as in `topics`."""
+    """One request. Times are UTC in seconds since 1970; `sender` is a name as in `topics`.
+
+    `lease` and `fence` name the lease under which it is sent; `seq` grows with each request of a sender and lease.
+    """
 
     method: str
     params: Mapping[str, Any]
@@ -40,17 +47,33 @@ class Request:
     expires_at: float
     reply_to: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    issued_at: float | None = None
+    lease: str = ""
+    fence: int | None = None
+    seq: int | None = None
 
     def encode(self) -> bytes:
+        optional = {
+            "issued_at": self.issued_at,
+            "lease": self.lease or None,
+            "fence": self.fence,
+            "seq": self.seq,
+        }
         return dumps(
             {
                 "id": self.id,
                 "from": self.sender,
                 "expires_at": self.expires_at,
                 "reply_to": self.reply_to,
+                **{key: value for key, value in optional.items() if value is not None},
                 "params": self.params,
             }
         )
+
+    def content(self) -> bytes:
+        """A digest of what is asked for, not of when and where the answer goes."""
+        asked = dumps([self.method, self.sender, self.lease, self.fence, self.seq, self.params])
+        return hashlib.blake2b(asked, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +143,7 @@ def decode_request(method: str, payload: bytes, *, defaults: Mapping[str, Any] |
         if key not in _FIELDS:
             raise InvalidValue(f"field {key!r:.100} is not known; accepted: {', '.join(_FIELDS)}")
     identifier, sender, reply_to = fields.get("id"), fields.get("from"), fields.get("reply_to", "")
-    params = fields.get("params", {})
+    params, lease = fields.get("params", {}), fields.get("lease")
     if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
         raise InvalidValue(f"id is {identifier!r:.100}; accepted: a text of its own for each request, such as a UUID")
     if not is_name(sender):
@@ -129,16 +152,35 @@ def decode_request(method: str, payload: bytes, *, defaults: Mapping[str, Any] |
         raise InvalidValue(f"reply_to is {reply_to!r:.100}; accepted: a topic below <prefix>/reply/")
     if not isinstance(params, dict):
         raise InvalidValue(f"params is {params!r:.100}; accepted: an object")
-    return Request(method, params, str(sender), _expiry(fields.get("expires_at")), reply_to, identifier)
+    if lease is not None and (not isinstance(lease, str) or not _ID.fullmatch(lease)):
+        raise InvalidValue(f"lease is {lease!r:.100}; accepted: the name of a lease, as it was granted")
+    return Request(
+        method,
+        params,
+        str(sender),
+        _expiry(fields.get("expires_at")),
+        reply_to,
+        identifier,
+        issued_at=None if fields.get("issued_at") is None else _time("issued_at", fields["issued_at"]),
+        lease=lease or "",
+        fence=_counter("fence", fields.get("fence")),
+        seq=_counter("seq", fields.get("seq")),
+    )
 
 
 def check_time(request: Request, now_s: float) -> None:
-    """Raises `RequestExpired` if the request's time is over or too far ahead, with the daemon's time in `detail`."""
+    """Raises `RequestExpired` if the request's time is over or too far ahead, or if it was issued too long ago or in
+    the future, with the daemon's time in `detail`."""
     ahead = request.expires_at - now_s
-    if 0 < ahead <= EXPIRY_LIMIT_S:
+    age = 0.0 if request.issued_at is None else now_s - request.issued_at
+    if 0 < ahead <= EXPIRY_LIMIT_S and -SKEW_S <= age <= AGE_LIMIT_S:
         return
-    if ahead <= 0:
+    if age < -SKEW_S:
+        text = f"the request was issued {-age:.3f} s in the future; accepted: at most {SKEW_S:g} s; it was not executed"
+    elif ahead <= 0:
         text = f"the request expired {-ahead:.3f} s ago and was not executed"
+    elif age > AGE_LIMIT_S:
+        text = f"the request was issued {age:.3f} s ago; accepted: at most {AGE_LIMIT_S:g} s; it was not executed"
     else:
         text = f"the request expires {ahead:.3f} s ahead; accepted: at most {EXPIRY_LIMIT_S:g} s; it was not executed"
     raise RequestExpired(
@@ -146,6 +188,7 @@ def check_time(request: Request, now_s: float) -> None:
         hint="Compare the clock of the asking computer with the daemon's (daemon_time_s).",
         daemon_time_s=now_s,
         expires_at=request.expires_at,
+        issued_at=request.issued_at,
     )
 
 
@@ -155,9 +198,21 @@ def _expiry(value: Any) -> float:
             "the request has no expires_at and was not executed",
             hint="Add expires_at: UTC in seconds since 1970, at most 60 s ahead.",
         )
+    return _time("expires_at", value)
+
+
+def _time(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidValue(f"expires_at is {value!r:.100}; accepted: UTC in seconds since 1970, such as 1767225600.0")
+        raise InvalidValue(f"{key} is {value!r:.100}; accepted: UTC in seconds since 1970, such as 1767225600.0")
     return float(value)
+
+
+def _counter(key: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise InvalidValue(f"{key} is {value!r:.100}; accepted: a whole number from 0")
+    return value
 
 
 def _check_depth(text: str) -> None:

@@ -81,25 +81,33 @@ class Topics:
     def run_result(self, run: str) -> str:
         return f"{self.prefix}/runs/{run}/result"
 
-    def request(self, method: str) -> str:
-        """Method "+" subscribes to all of them."""
-        return f"{self.prefix}/request/{method}"
+    def request(self, method: str, user: str = "") -> str:
+        """Method "+" and user "+" subscribe to all. `user` is who asks, where the broker proves that."""
+        return f"{self.prefix}/request/{user}/{method}" if user else f"{self.prefix}/request/{method}"
 
-    def reply(self, client: str) -> str:
-        return f"{self.prefix}/reply/{client}"
+    def reply(self, client: str, user: str = "") -> str:
+        return f"{self.prefix}/reply/{user}/{client}" if user else f"{self.prefix}/reply/{client}"
 
-    def method_of(self, topic: str) -> str | None:
-        """The method that a request topic names, or None if it is no request topic of this bridge."""
+    def request_of(self, topic: str) -> tuple[str, str] | None:
+        """User ("" if the topic names none) and method of a request topic; None if it is none of this bridge."""
         start = f"{self.prefix}/request/"
-        method = topic.removeprefix(start)
-        return method if topic.startswith(start) and is_name(method) else None
+        if not topic.startswith(start):
+            return None
+        *users, method = topic.removeprefix(start).split("/")
+        if len(users) > 1 or not all(is_name(level) for level in (*users, method)):
+            return None
+        return (users[0] if users else ""), method
 
-    def may_reply_to(self, topic: object) -> bool:
-        """Whether a reply may go there: only below `<prefix>/reply/`, or anyone could have us publish anywhere."""
+    def may_reply_to(self, topic: object, user: str = "") -> bool:
+        """Whether a reply may go there: only below `<prefix>/reply/`, or anyone could have us publish anywhere; for a
+        `user` only to `<prefix>/reply/<user>` and below it."""
         start = f"{self.prefix}/reply/"
         if not isinstance(topic, str) or not topic.startswith(start) or len(topic) > 300:
             return False
-        return all(re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", level) for level in topic.removeprefix(start).split("/"))
+        levels = topic.removeprefix(start).split("/")
+        if user and levels[0] != user:
+            return False
+        return all(re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", level) for level in levels)
 
 
 def any_status(root: str = DEFAULT_ROOT) -> str:

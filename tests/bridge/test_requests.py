@@ -103,7 +103,7 @@ UNANSWERABLE = [
 
 
 async def test_what_cannot_be_answered_becomes_an_event(rig: RigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.daemon.requests._COMPLAINTS_PER_S", 1000)
+    monkeypatch.setattr("bridge.daemon.refusals._COMPLAINTS_PER_S", 1000)
     async with rig(devices=("stage",)) as r:
         for payload, text in UNANSWERABLE:
             await r.listener.client.publish(f"{r.prefix}/request/call", payload, qos=1)

@@ -1,0 +1,26 @@
+"""Who asked for what is being executed."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from .permissions import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`user` is whom the broker has proven, "" where it proves nobody; `sender` is the program, as it names itself.
+    `lease` and `fence` are as they came ("" and None if not): whoever gives leases judges them."""
+
+    user: str = ""
+    role: Role = Role.ADMINISTRATOR
+    sender: str = ""
+    lease: str = ""
+    fence: int | None = None
+
+
+_DAEMON = Caller()
+
+#: Of the request that this task executes. Outside of requests it is the daemon itself, which may do everything.
+CALLER: ContextVar[Caller] = ContextVar("caller", default=_DAEMON)
