@@ -39,6 +39,7 @@ from .journal import Journal
 from .records import Records
 from .requests import SENDER, Requests
 from .runs import Runs
+from .state import State
 from .supervisor import DeviceSupervisor
 from .systemd import notify
 from .watchdog import Watchdog
@@ -62,8 +63,8 @@ class Daemon:
     """`clock_for(name)` gives the clock of a device (a simulated one brings its own); `make` makes the devices.
     `flush_s` is how long stopping waits for a broker, `backoff_s` the first and the longest pause between connections.
 
-    Not to be entered again. Entering raises `ConfigurationError` (state directory, data directory), `PortBusy`
-    (embedded broker), `InvalidValue` (an option of a driver).
+    Not to be entered again. Entering raises `ConfigurationError` (state directory, data directory), `StoreError` (state
+    database), `PortBusy` (embedded broker), `InvalidValue` (an option of a driver).
     """
 
     def __init__(
@@ -91,7 +92,8 @@ class Daemon:
         self._open_session = open_session
         self._flush_s = flush_s
         self._backoff_s = backoff_s
-        self._journal = Journal(config.state_dir)
+        self._state = State(config.state_dir)
+        self._journal = Journal(self._state)
         self._events: Events
         self._records: Records
         self._requests: Requests
@@ -131,8 +133,9 @@ class Daemon:
     # --- start -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        interrupted = self._journal.open()
-        self._stack.callback(self._journal.close)
+        await self._state.open()
+        self._stack.push_async_callback(self._state.close)
+        interrupted = await self._journal.open()
         if self.config.data_dir is not None:
             await asyncio.to_thread(check_writable, self.config.data_dir)
         devices = {name: self._make(device, self._clock_for(name)) for name, device in self.config.devices.items()}

@@ -22,6 +22,7 @@ from mocks.world import World
 
 from .conftest import eventually, free_port
 from .listener import Listener, listen
+from .state_file import runs_under_way
 
 RUN = {
     "procedure": "technique",
@@ -158,7 +159,7 @@ async def test_ended_in_order_with_a_run_under_way(tmp_path: Path) -> None:
                 assert await process.wait() == 0
         assert notified.recv(100) == b"READY=1"
         assert notified.recv(100) == b"STOPPING=1"
-    assert (tmp_path / "state" / "runs.json").read_text() == "{}"
+    assert runs_under_way(tmp_path / "state") == {}
 
 
 @pytest.mark.parametrize("text", ["[bridge]\nname = 'Ä'\n"])

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from bridge.daemon.journal import Journal
+from bridge.daemon.state import State
 from bridge.procedures.context import Context
 from bridge.procedures.description import Procedure, Role
 from drivers.errors import InvalidValue, RunFailed
 from drivers.interfaces import Options, option
 
 from .conftest import Rig, RigMaker, eventually
+from .state_file import resumable_runs, runs_under_way
 
 ROLES = {"potentiostat": Role("potentiostat")}
 PSTAT = {"potentiostat": "pstat"}
@@ -134,7 +136,7 @@ async def test_what_cannot_be_resumed_keeps_nothing(rig: RigMaker, tmp_path: Pat
     async with rig(procedures=OWN) as r:
         outcome = await outcome_of(r, await begin(r, "forgets", until=3))
         assert (outcome["status"], outcome["resumable"]) == ("failed", False)
-        assert not (tmp_path / "state" / "resumable.json").exists()
+        assert resumable_runs(tmp_path / "state") == {}
 
 
 async def test_a_part_needs_its_devices(rig: RigMaker) -> None:
@@ -194,7 +196,8 @@ async def test_a_journal_of_an_older_version_is_read(rig: RigMaker, tmp_path: Pa
     (state / "runs.json").write_text(json.dumps({"20260101-000000-1": entry}))
     async with rig(procedures=OWN) as r:
         # its source is off, and the journal has done with it (what was said of that, nobody may have heard yet)
-        await eventually(lambda: json.loads((state / "runs.json").read_text()) == {})
+        await eventually(lambda: runs_under_way(state) == {})
+        assert [path.name for path in state.glob("*.json*")] == ["runs.json.imported"]
         (left,) = await r.request("runs")
         assert (left["status"], left["resumable"], left["started_ns"]) == ("interrupted", False, 5)
         assert "cell_off" in r.device("pstat").done or "off" in r.device("pstat").done
@@ -202,17 +205,23 @@ async def test_a_journal_of_an_older_version_is_read(rig: RigMaker, tmp_path: Pa
 
 async def test_old_runs_make_place_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.daemon.journal.KEPT", 3)
-    journal = Journal(tmp_path)
-    journal.open()
+    state = State(tmp_path)
+    await state.open()
     try:
+        journal = Journal(state)
+        await journal.open()
         for number in range(5):
             await journal.begin(f"run-{number}", {"procedure": "counts"})
             await journal.save(f"run-{number}", [[[], {"turn": number}]])
             await journal.keep(f"run-{number}", {"saved": number})
             await journal.end(f"run-{number}")
     finally:
-        journal.close()
-    again = Journal(tmp_path)
-    assert again.open() == {}
-    again.close()
-    assert list(again.resumable) == [f"run-{number}" for number in range(2, 5)]
+        await state.close()
+    state = State(tmp_path)
+    await state.open()
+    try:
+        journal = Journal(state)
+        assert await journal.open() == {}
+    finally:
+        await state.close()
+    assert list(journal.resumable) == [f"run-{number}" for number in range(2, 5)]

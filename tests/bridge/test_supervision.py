@@ -24,6 +24,7 @@ from drivers.errors import (
 
 from .conftest import RigMaker, eventually
 from .fakes import ramp
+from .state_file import runs_under_way
 
 GALVANOSTATIC = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s": "30 s"}
 
@@ -155,19 +156,19 @@ async def test_a_killed_daemon_is_remembered(rig: RigMaker, tmp_path: Path) -> N
         state = await r.listener.json(f"{r.prefix}/runs/20260101-000000-1/state")
         assert state["status"] == "interrupted"
         assert (await r.request("runs"))[0]["run"] == "20260101-000000-1"
-        assert json.loads((folder / "runs.json").read_text()) != {}, "its source is not known to be off yet"
+        assert runs_under_way(folder) != {}, "its source is not known to be off yet"
     gone["there"] = True
     async with rig(prepare=missing) as r:
         await r.listener.json(f"{r.prefix}/devices/pstat/state", lambda s: s["connection"] == "connected")
         assert r.device("pstat").done[:2] == ["stop", "cell_off"]
-        await eventually(lambda: json.loads((folder / "runs.json").read_text()) == {})
+        await eventually(lambda: runs_under_way(folder) == {})
 
 
 async def test_a_run_is_in_the_journal_before_anything_is_energised(rig: RigMaker, tmp_path: Path) -> None:
     written: list[Any] = []
 
     def script(technique: Any) -> Any:
-        written.append(json.loads((tmp_path / "state" / "runs.json").read_text()))
+        written.append(runs_under_way(tmp_path / "state"))
         return ramp(3)
 
     async with rig() as r:
@@ -175,7 +176,7 @@ async def test_a_run_is_in_the_journal_before_anything_is_energised(rig: RigMake
         run = await r.run(**GALVANOSTATIC)
         await r.result(run)
         assert written[0][run]["devices"] == {"potentiostat": "pstat"}
-        assert json.loads((tmp_path / "state" / "runs.json").read_text()) == {}
+        assert runs_under_way(tmp_path / "state") == {}
 
 
 async def test_two_daemons_do_not_share_a_state_directory(rig: RigMaker, tmp_path: Path) -> None:
