@@ -22,6 +22,10 @@
     key = "daemon.key"
     version = "auto"                    # MQTT "5", "3.1.1", or "auto"
 
+    [access]                            # who may do what: docs/access.md; needs a broker that proves who asks
+    daemon = "daemon"                   # the daemon's account on the broker; requests_per_s = 50, burst = 200 of a user
+    users.alice.role = "operator"       # observer, operator, administrator
+
     [devices.pstat]
     driver = "keithley-24xx"
     address = "visa:TCPIP::192.168.0.5::5025::SOCKET"
@@ -54,6 +58,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.access.options import Access, parse_access
 from bridge.procedures import user_files
 from bridge.procedures.description import Procedure
 from bridge.transfer.mqtt import BrokerAddress
@@ -106,6 +111,8 @@ class Config:
     exports: bool = True
     reports: bool = False
     watch: WatchOptions = field(default_factory=WatchOptions)
+    access: Access | None = None
+    """Without it everybody whom the broker lets in may do everything."""
     procedures: tuple[Procedure, ...] = ()
     """The user's own, beside those that picobridge has."""
 
@@ -136,7 +143,7 @@ def load(path: Path) -> Config:
 def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
     """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
     # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
-    top = Table(problems, "", content, ("bridge", "broker", "devices", "watch", "hil"))
+    top = Table(problems, "", content, ("bridge", "broker", "access", "devices", "watch", "hil"))
     bridge = top.table("bridge", _BRIDGE)
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
@@ -162,6 +169,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
         exports=bridge.boolean("exports", True),
         reports=bridge.boolean("reports", True),
         watch=_watch(top),
+        access=_access(top),
         procedures=_procedures(bridge, folder),
     )
 
@@ -203,6 +211,19 @@ def _watch(top: Table) -> WatchOptions:
     except InvalidValue as error:
         table.problem("window_low_v", f"is {error.message.partition(' is ')[2]}")
         return WatchOptions()
+
+
+def _access(top: Table) -> Access | None:
+    if "access" not in top:
+        return None
+    broker = top.values.get("broker", {})
+    if isinstance(broker, dict) and broker.get("url", EMBEDDED) == EMBEDDED:
+        top.problem(
+            "access",
+            "needs a broker that proves who sends; the embedded one, which anybody on this computer may use, cannot; "
+            'accepted: [broker] url = "mqtts://...", with what `picobridge broker-config` writes for Mosquitto',
+        )
+    return parse_access(top.values["access"], lambda key, text: top.problem(f"access.{key}" if key else "access", text))
 
 
 _ELSEWHERE = ("user", "password", "password_file", "ca", "cert", "key", "version")
