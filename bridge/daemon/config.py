@@ -1,5 +1,7 @@
 """The configuration of a daemon: a TOML file, checked to the last key before any hardware is touched.
 
+    version = 1                         # of this format; the default
+
     [bridge]
     name = "lab"                        # default "lab"; topics begin with picobridge/lab
     prefix = "picobridge/lab"           # if they are to begin otherwise
@@ -66,6 +68,7 @@ from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name, checked_p
 from drivers import registry
 from drivers.errors import ConfigurationError, InvalidValue
 
+from .config_versions import upgrade
 from .problems import Problems, Table
 from .watch_options import WatchOptions, parse_watch
 
@@ -135,7 +138,7 @@ def load(path: Path) -> Config:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}", problems=[str(error)]) from error
-    config = parse(content, problems, path.parent)
+    config = parse(upgrade(content, str(path)), problems, path.parent)
     problems.raise_if_any()
     return config
 
