@@ -43,7 +43,7 @@ def test_a_file_of_this_version_is_read(tmp_path: Path) -> None:
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lab.toml"
     path.write_text("version = 7\n[thing]\nkey = 1\n")
-    with pytest.raises(ConfigurationError, match="lab.toml: version is 7; this picobridge knows") as caught:
+    with pytest.raises(ConfigurationError, match=r"lab\.toml: version is 7; this picobridge knows") as caught:
         load(path)
     assert (caught.value.detail["version"], caught.value.detail["known"]) == (7, 1)
     assert caught.value.detail["problems"] == [caught.value.message]
