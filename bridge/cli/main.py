@@ -22,6 +22,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "service": ("run", "check"),
     "make_safe": ("make-safe",),
     "host": ("install-host", "udev-rules"),
+    "broker_config": ("broker-config",),
     "inventory": ("drivers", "discover"),
     "mock": ("mock",),
     "direct": ("probe", "do"),

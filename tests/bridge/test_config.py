@@ -82,7 +82,10 @@ def test_runs_may_be_recorded_elsewhere_or_not_at_all(write: object, tmp_path: P
         ("[bridge]\nprefix = 'a/#'", "bridge.prefix is 'a/#'; accepted: levels such as"),
         ("[bridge]\nqueue_mb = 0", "bridge.queue_mb is 0; accepted: a whole number from 1 to 100000"),
         ("bridge = 3", "bridge is 3; accepted: a table [bridge]"),
-        ("[brocker]", "brocker is not known; accepted: bridge, broker, access, devices, watch, hil; did you mean 'broker'?"),
+        (
+            "[brocker]",
+            "brocker is not known; accepted: bridge, broker, access, devices, watch, hil; did you mean 'broker'?",
+        ),
         ("[broker]\nurl = 'http://x'", "broker.url is no address of a broker: Accepted: mqtt://host"),
         ("[broker]\nurl = 'mqtt://x:y'", "broker.url is no address"),
         ("[broker]\nuser = 'x'", "broker.user is for a broker with a url"),

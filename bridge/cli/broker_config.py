@@ -1,0 +1,132 @@
+"""`picobridge broker-config`: what Mosquitto needs to know so that only its users ask, each in her own name."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import socket
+import tomllib
+from pathlib import Path
+
+from bridge.access import mosquitto
+from bridge.access.certificates import make_certificates
+from bridge.access.options import Access
+from bridge.daemon.config import Config, parse
+from bridge.daemon.problems import Problems
+from drivers.errors import ConfigurationError, InvalidValue
+
+#: Of [broker]: files that this command is about to make.
+_FILES = ("ca", "cert", "key", "password_file")
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "broker-config",
+        help="write a Mosquitto configuration for the users of a bridge",
+        description="Write mosquitto.conf and an ACL file for the users in [access] of a configuration, and with "
+        "--make-certificates a small CA with certificates for the broker, the daemon and each user. Starts nothing. "
+        "No certificate or key is ever overwritten: those that are missing are made.",
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--port", type=int, default=8883, metavar="N", help="for certificates (default 8883)")
+    parser.add_argument(
+        "--passwords", action="store_true", help="also users with a password instead of a certificate, on the next port"
+    )
+    parser.add_argument("--make-certificates", action="store_true", help="make those that are missing, with openssl")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="a name or address of the broker's computer"
+    )
+    parser.add_argument("--days", type=int, default=825, metavar="N", help="how long they are valid (default 825)")
+    parser.set_defaults(function=run_broker_config)
+
+
+async def run_broker_config(args: argparse.Namespace) -> int:
+    for name in args.host:
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,253}", name):
+            raise InvalidValue(f"--host is {name!r}; accepted: a name such as lab-pc.example.org, or an address")
+    for option, value, high in (("--port", args.port, 65534), ("--days", args.days, 36500)):
+        if not 1 <= value <= high:
+            raise InvalidValue(f"{option} is {value}; accepted: 1 to {high}")
+    await asyncio.to_thread(_write, args)
+    return 0
+
+
+def _write(args: argparse.Namespace) -> None:
+    config, access = _load(args.config)
+    folder: Path = args.out.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    host = config.broker.address.host if config.broker.address is not None else socket.gethostname()
+    files = {
+        folder / "mosquitto.conf": mosquitto.configuration(folder, args.port, args.passwords),
+        folder / "acl": mosquitto.acl(config.topics, access),
+    }
+    mosquitto.write(files)
+    made = list(files)
+    if args.passwords and not (folder / "passwords").exists():
+        (folder / "passwords").touch(mode=0o600)
+        made.append(folder / "passwords")
+    if args.make_certificates:
+        made += make_certificates(
+            folder,
+            authority=f"CA of {config.bridge}",
+            daemon=access.daemon,
+            users=access.users,
+            hosts=[host, *args.host, socket.gethostname(), "localhost", "127.0.0.1", "::1"],
+            days=args.days,
+        )
+    for path in made:
+        print(f"wrote {path}")
+    _tell_next(args, folder, host, access)
+
+
+def _load(path: Path) -> tuple[Config, Access]:
+    """As the daemon does, but for files that are yet to be made."""
+    problems = Problems(str(path))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    if isinstance(broker := content.get("broker"), dict):
+        content["broker"] = {key: value for key, value in broker.items() if key not in _FILES}
+    config = parse(content, problems, path.parent)
+    problems.raise_if_any()
+    if config.access is None:
+        raise ConfigurationError(f'{path}: access is missing; accepted: [access.users.NAME] with role = "operator"')
+    return config, config.access
+
+
+def _tell_next(args: argparse.Namespace, folder: Path, host: str, access: Access) -> None:
+    user = next(iter(access.users))
+    own = ["acl", "broker.key", *(["passwords"] if args.passwords else [])]
+    print("\nNext:")
+    if not (folder / "broker.pem").exists():
+        print(
+            "- Put there: ca.pem, who signs; broker.pem and broker.key, the broker's own (or add --make-certificates)."
+        )
+    print("- Let Mosquitto, and nobody else, read what is its own, and start it:")
+    print(f"    sudo chown mosquitto: {' '.join(str(folder / name) for name in own)}")
+    print(f"    sudo cp {folder / 'mosquitto.conf'} /etc/mosquitto/mosquitto.conf && sudo systemctl restart mosquitto")
+    print(f"- In {args.config}, with the daemon's certificate (common name {access.daemon}):")
+    for line in (
+        "[broker]",
+        f'url = "mqtts://{host}:{args.port}"',
+        *(
+            f'{key} = "{folder / name}"'
+            for key, name in (("ca", "ca.pem"), ("cert", "daemon.pem"), ("key", "daemon.key"))
+        ),
+    ):
+        print(f"    {line}")
+    print("- Give each user ca.pem and her own two files, by a way that nobody else reads. She asks:")
+    asking = f"    picobridge devices --broker mqtts://{user}@{host}:"
+    print(f"{asking}{args.port} --ca ca.pem --cert {user}.pem --key {user}.key")
+    if args.passwords:
+        print("- Or give her a password, to be typed twice; the broker reads the file again after the second line:")
+        print(f"    sudo mosquitto_passwd {folder / 'passwords'} {user}")
+        print("    sudo systemctl reload mosquitto")
+        print(f"{asking}{args.port + 1} --ca ca.pem --password-file FILE")
+    if (folder / "ca.key").exists():
+        print(f"- Keep {folder / 'ca.key'} where no network reaches it: whoever has it can be any user.")
