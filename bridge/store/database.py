@@ -20,6 +20,7 @@ from typing import TypeVar
 from . import files
 from .errors import StoreError, store_error
 from .inspection import check_content, check_header, is_damage
+from .log_check import check_log, commits_in_log
 from .migrations import MIGRATIONS, Migration, migrate
 from .rows import Damaged, Table, delete, fetch, put
 
@@ -117,21 +118,21 @@ class Database:
         if not self.path.exists():
             self._begin(self._explain_absence())
         try:
-            check_header(self.path)
             version = self._connect()
         except Exception as error:
-            self._close()
             if not is_damage(error):
                 raise
             kept = files.set_aside(self.path)
+            self._close()  # afterwards: closing would move what the log holds into the file, and delete the log
             self._begin(Loss(str(error), kept.name))
             version = self._connect()
         self._bring_up_to_date(version)
-        self.problem = self._connected_loss()
+        self.problem = self._read_loss()
 
     def _explain_absence(self) -> Loss | None:
         """Why there is no file: None if there never was one."""
-        if files.has_log(self.path):
+        log = files.log_of(self.path)
+        if log.exists() and log.stat().st_size > 0:
             return Loss("the database is gone, only its log was there", files.set_aside(self.path).name)
         kept = files.last_set_aside(self.path)
         return None if kept is None else Loss("it was damaged and set aside, or removed by somebody", kept.name)
@@ -149,12 +150,16 @@ class Database:
 
     def _connect(self) -> int:
         """Open and check; returns the file's version."""
+        commits = commits_in_log(files.log_of(self.path), check_header(self.path))
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         self._connection = connection
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         version = check_content(connection, self._migrations)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if commits:
+            _, valid, _ = connection.execute("PRAGMA wal_checkpoint").fetchone()
+            check_log(commits, valid)
         return version
 
     def _bring_up_to_date(self, version: int) -> None:
@@ -178,7 +183,7 @@ class Database:
                     known=known,
                 ) from error
 
-    def _connected_loss(self) -> Loss | None:
+    def _read_loss(self) -> Loss | None:
         rows = fetch(self._connected(), NOTES, "WHERE name = ?", (_LOSS,))
         return Loss(**json.loads(rows[0]["value"])) if rows else None
 

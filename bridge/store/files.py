@@ -13,10 +13,9 @@ _LOG, _INDEX = "-wal", "-shm"
 _SUFFIXES = ("", _LOG, _INDEX, "-journal")
 
 
-def has_log(path: Path) -> bool:
-    """Whether there is a write-ahead log with content."""
-    log = beside(path, _LOG)
-    return log.exists() and log.stat().st_size > 0
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a database, which need not be there."""
+    return beside(path, _LOG)
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -46,7 +45,7 @@ def copy(connection: sqlite3.Connection, to: Path) -> None:
     with closing(sqlite3.connect(new, isolation_level=None)) as target:
         connection.backup(target)
         # one file that needs no log beside it
-        target.execute("PRAGMA journal_mode = DELETE")
+        target.execute("PRAGMA journal_mode = DELETE").fetchone()
     _settle(new, to)
 
 

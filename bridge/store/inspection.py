@@ -31,16 +31,18 @@ _NOT_THE_FILE = {
 }
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path) -> int:
     """Before SQLite sees it, which takes an empty file for a new database, and some damage for missing rights.
 
-    Raises `Damaged`, and `OSError` if it cannot be read.
+    Returns the size of a page. Raises `Damaged`, and `OSError` if it cannot be read.
     """
     with path.open("rb") as file:
         header = file.read(_HEADER)
     accepted, formats = _FORMATS
     if len(header) < _HEADER or not header.startswith(_MAGIC) or not accepted.issuperset(header[formats]):
         raise Damaged(f"it begins with {header[:20]!r}, as no database does" if header else "it is empty")
+    size = int.from_bytes(header[16:18], "big")
+    return 65536 if size == 1 else size
 
 
 def check_content(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> int:
