@@ -107,8 +107,10 @@ def acl(topics: Topics, access: Access) -> str:
 
 
 def write(files: Mapping[Path, str]) -> None:
-    """Text by file; the ACL is readable by its owner only. Raises `ConfigurationError`, and writes none, if one of them is there
-    and not of our writing."""
+    """Text by file; the ACL is readable by its owner only.
+
+    Raises `ConfigurationError`, and writes none, if one of them is there and not of our writing.
+    """
     for path in files:
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
             raise ConfigurationError(

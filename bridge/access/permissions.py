@@ -25,8 +25,7 @@ class Role(enum.IntEnum):
 STOPS = ("stop", "emergency_stop")
 
 _OBSERVER = (
-    *("ping", "devices", "procedures", "runs", "faults", "rules", "leases", "streams", "replay"),
-    "acknowledge_samples",
+    *("ping", "devices", "procedures", "runs", "faults", "rules", "leases", "streams", "replay", "recorded"),
     *STOPS,
 )
 _OPERATOR = (

@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.live import Live
 from rich.table import Table
@@ -42,13 +44,42 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--broker", default=default, metavar="URL", help="default $PICOBRIDGE_BROKER, else mqtt://localhost"
     )
+    for option, metavar, help in (
+        ("user", "NAME", "who asks, where the bridge has users; as in mqtts://NAME@host"),
+        ("ca", "FILE", "certificate of who signed the broker's"),
+        ("cert", "FILE", "your certificate"),
+        ("key", "FILE", "the key of your certificate"),
+        ("password-file", "FILE", "its first line is your password"),
+    ):
+        variable = f"PICOBRIDGE_{option.replace('-', '_').upper()}"
+        parser.add_argument(
+            f"--{option}", default=os.environ.get(variable, ""), metavar=metavar, help=f"{help}; default ${variable}"
+        )
     parser.add_argument("--bridge", metavar="NAME", help="needed only where several bridges share a broker")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def lab_of(args: argparse.Namespace, *, ask_devices: bool = True) -> AbstractAsyncContextManager[Lab]:
     """The bridge that the command line names."""
-    return connect(args.broker, bridge=args.bridge, name="cli", ask_devices=ask_devices)
+    password = ""
+    if args.password_file:
+        password = Path(args.password_file).read_text(encoding="utf-8").partition("\n")[0].strip()
+    return connect(
+        _with_user(args.broker, args.user),
+        bridge=args.bridge,
+        name="cli",
+        ask_devices=ask_devices,
+        ca=args.ca,
+        cert=args.cert,
+        key=args.key,
+        password=password,
+    )
+
+
+def _with_user(url: str, user: str) -> str:
+    """The user of the option stands before one in the URL."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{quote(user, safe='')}@{rest.rpartition('@')[2]}" if user else url
 
 
 async def run_devices(args: argparse.Namespace) -> int:

@@ -8,17 +8,19 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.transfer.messages import Reply, Request, load_object
-from bridge.transfer.mqtt import BrokerAddress, Incoming, Message
+from bridge.transfer.mqtt import Incoming, Message
 from bridge.transfer.replay import replay_topic
-from bridge.transfer.topics import DEFAULT_ROOT, Topics, any_status, checked_name
-from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError
+from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name
+from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused
 
 from .blocks import BlockStream
 from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
+from .finding import FIND_S, broker_address, find
 from .proxies import PROXIES, Proxy
 from .runs import Run
 
@@ -31,8 +33,6 @@ Players = str | Proxy | Sequence[str | Proxy]
 
 #: A request that the daemon has not seen after this long is not executed any more.
 EXPIRY_S = 10.0
-#: How long to wait for the first sign of a daemon.
-FIND_S = 3.0
 
 
 class Lab:
@@ -41,10 +41,13 @@ class Lab:
     Devices are attributes (`lab.stage`) and items (`lab["fib-stage"]`), with the interfaces of the drivers.
     """
 
-    def __init__(self, connection: Connection, topics: Topics, name: str) -> None:
+    def __init__(self, connection: Connection, topics: Topics, name: str, user: str = "") -> None:
         self._connection = connection
         self._name = name
+        self._user = user
         self._topics = topics
+        #: where answers come; only `user` may read it, where there are users
+        self.reply_topic = topics.reply(name, user)
         self._runs: dict[str, Run] = {}
         self._waiting: dict[str, tuple[Request, asyncio.Future[Any]]] = {}
         self._offline = asyncio.Event()
@@ -177,10 +180,10 @@ class Lab:
         """
         if recorder:
             checked_name(recorder, "recorder")
-        reply_topic = self._topics.reply(self._name)
+        own = replay_topic(self.reply_topic)
         async with (
-            self._connection.listen(self._topics.samples(device), replay_topic(reply_topic), retained=False) as heard,
-            complete_stream(heard, reply_topic, self.request, recorder, device) as blocks,
+            self._connection.listen(self._topics.samples(device), own, retained=False) as heard,
+            complete_stream(heard, self.reply_topic, self.request, recorder, device) as blocks,
         ):
             yield blocks
 
@@ -201,12 +204,12 @@ class Lab:
             params=dict(params or {}),
             sender=self._name,
             expires_at=time.time() + EXPIRY_S,
-            reply_to=self._topics.reply(self._name),
+            reply_to=self.reply_topic,
         )
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = (request, answer)
         try:
-            await self._connection.publish(Message(self._topics.request(method), request.encode()))
+            await self._publish(request)
             offline = asyncio.ensure_future(self._offline.wait())
             try:
                 await asyncio.wait({answer, offline}, return_when=asyncio.FIRST_COMPLETED)
@@ -221,6 +224,15 @@ class Lab:
         finally:
             del self._waiting[request.id]
 
+    async def _publish(self, request: Request) -> None:
+        """Raises `Refused` if the broker does not let this user ask (MQTT 5; on 3.1.1 no answer comes)."""
+        topic = self._topics.request(request.method, self._user)
+        try:
+            await self._connection.publish(Message(topic, request.encode()))
+        except Refused as error:
+            error.hint = error.hint or f"Is {self._user or 'who asks'} the user whom the broker knows?"
+            raise
+
     async def serve(self, listener: Listener) -> None:
         """For `connect`: take in what the daemon says, until cancelled."""
         while True:
@@ -233,7 +245,7 @@ class Lab:
                     LOG.debug("a message on %s is not understood: %s", message.topic, error)
 
     def _take_in(self, message: Incoming) -> None:
-        if message.topic == self._topics.reply(self._name):
+        if message.topic == self.reply_topic:
             self._take_reply(Reply.decode(message.payload))
             return
         if not message.payload:  # a run that the daemon keeps no longer
@@ -271,8 +283,7 @@ class Lab:
         """The connection was away: an answer may be lost. The same id again acts once and brings the stored answer."""
         for request, answer in self._waiting.values():
             if not answer.done():
-                message = Message(self._topics.request(request.method), request.encode())
-                task = asyncio.ensure_future(self._connection.publish(message))
+                task = asyncio.ensure_future(self._publish(request))
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
@@ -285,6 +296,10 @@ async def connect(
     name: str = "script",
     find_s: float = FIND_S,
     ask_devices: bool = True,
+    ca: str | Path | None = None,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
+    password: str = "",
 ) -> AsyncIterator[Lab]:
     """`async with connect("mqtt://localhost") as lab`.
 
@@ -293,14 +308,23 @@ async def connect(
     nothing is asked of the daemon first, not even which devices there are (`refresh` does): for a stop that waits for
     nothing.
 
-    Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named).
+    On a bridge with users (`docs/access.md`) the URL says who asks, `mqtts://alice@host:8883`; `ca` is the file of who
+    signed the broker's certificate, and she proves herself by `cert` and `key`, or by a `password`.
+
+    Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named; a file that
+    cannot be used; no user where there must be one), `Refused` (the broker does not let her in).
     """
-    own_name = f"{checked_name(name, 'name')[:24]}-{secrets.token_hex(3)}"
-    async with Connection(BrokerAddress.parse(url), own_name) as connection:
-        topics = Topics(await _find(connection, bridge, root, find_s))
-        lab = Lab(connection, topics, own_name)
+    address = broker_address(url, ca=ca, cert=cert, key=key, password=password)
+    label = checked_name(name, "name")
+    # the client id is no part of what others see: whoever knows it could throw us off
+    async with Connection(address, f"{label[:16]}-{secrets.token_hex(8)}") as connection:
+        found = await find(connection, bridge, root, find_s)
+        user = found.user_for(address)
+        topics = found.topics
+        own_name = f"{(f'{user}-{label}' if user else label)[:25]}-{secrets.token_hex(3)}"
+        lab = Lab(connection, topics, own_name, user)
         filters = (
-            topics.reply(own_name),
+            lab.reply_topic,
             topics.status,
             f"{topics.prefix}/runs/+/state",
             f"{topics.prefix}/runs/+/result",
@@ -314,40 +338,6 @@ async def connect(
             finally:
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)
-
-
-async def _find(connection: Connection, bridge: str | None, root: str, find_s: float) -> str:
-    """The prefix of the bridge that is meant. A bridge without a daemon is known by its retained `offline`."""
-    wanted = Topics.of(bridge, root).status if bridge is not None else any_status(root)
-    online: set[str] = set()
-    offline: set[str] = set()
-    async with connection.listen(wanted) as listener:
-        with contextlib.suppress(TimeoutError):
-            # where the bridge is named its first status decides; else the broker's retained ones come at once, together
-            async with asyncio.timeout(find_s) as limit:
-                while True:
-                    await listener.wait()
-                    message = listener.take()
-                    if message is None:
-                        continue
-                    prefix = message.topic.removesuffix("/status")
-                    try:
-                        is_online = load_object(message.payload).get("status") == "online"
-                    except PicobridgeError:
-                        continue
-                    (online if is_online else offline).add(prefix)
-                    if is_online and bridge is not None:
-                        return prefix
-                    limit.reschedule(asyncio.get_running_loop().time() + 0.2)
-    if len(online) == 1:
-        return online.pop()
-    if online:
-        names = ", ".join(sorted(prefix.removeprefix(f"{root}/") for prefix in online))
-        raise InvalidValue(f"several bridges are online; name one of them with bridge=: {names}")
-    if offline:
-        names = ", ".join(sorted(offline))
-        raise BridgeUnreachable(f"the daemon of {names} is offline")
-    raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")
 
 
 def _names(players: Players) -> str | list[str]:

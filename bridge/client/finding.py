@@ -1,0 +1,116 @@
+"""Which broker, which bridge on it, and as whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bridge.transfer.messages import load_object
+from bridge.transfer.mqtt import BrokerAddress
+from bridge.transfer.topics import Topics, any_status
+from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError
+
+from .connection import Connection
+
+#: How long to wait for the first sign of a daemon.
+FIND_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A bridge whose daemon is online. `access` is whether it has users, each of whom asks in her own name."""
+
+    topics: Topics
+    access: bool
+
+    def user_for(self, address: BrokerAddress) -> str:
+        """Who asks; "" where the bridge has no users. Raises `InvalidValue` if it has, and the address names none."""
+        if not self.access:
+            return ""
+        if not address.user:
+            raise InvalidValue(
+                f"the bridge of {self.topics.prefix} has users, and the address of the broker names none",
+                hint=f"Say who you are: {'mqtts' if address.tls else 'mqtt'}://USER@{address.host}:{address.port}",
+            )
+        return address.user
+
+
+def broker_address(
+    url: str, *, ca: str | Path | None, cert: str | Path | None, key: str | Path | None, password: str
+) -> BrokerAddress:
+    """Raises `InvalidValue` for what is no address, for files that cannot be used, and for files without `mqtts`."""
+    address = BrokerAddress.parse(url)
+    files = {name: Path(file) for name, file in (("ca", ca), ("cert", cert), ("key", key)) if file}
+    if files and not address.tls:
+        raise InvalidValue(f"{next(iter(files))} is given, and {address} is not encrypted; accepted: mqtts://...")
+    if "key" in files and "cert" not in files:
+        raise InvalidValue("key is given without cert; accepted: both")
+    _check(files)
+    return replace(
+        address, password=password or address.password, ca=files.get("ca"), cert=files.get("cert"), key=files.get("key")
+    )
+
+
+def _check(files: Mapping[str, Path]) -> None:
+    """Load them as the connection will, where it can still be said which one is wrong."""
+    try:
+        context = ssl.create_default_context()
+        what = "ca"
+        if "ca" in files:
+            context.load_verify_locations(files["ca"])
+        what = "cert"
+        if "cert" in files:
+            context.load_cert_chain(files["cert"], files.get("key"), password="")
+    except (OSError, ValueError) as error:  # which an SSL error is too
+        raise InvalidValue(
+            f"{what} is {str(files[what])!r}, which cannot be used: {error}; accepted: PEM, the key without a password"
+        ) from error
+
+
+async def find(connection: Connection, bridge: str | None, root: str, find_s: float) -> Found:
+    """The bridge that is meant. One without a daemon is known by its retained `offline`.
+
+    Raises `BridgeUnreachable`, and `InvalidValue` if several are online and none was named.
+    """
+    wanted = Topics.of(bridge, root).status if bridge is not None else any_status(root)
+    online: dict[str, Found] = {}
+    offline: set[str] = set()
+    async with connection.listen(wanted) as listener:
+        with contextlib.suppress(TimeoutError):
+            # where the bridge is named its first status decides; else the broker's retained ones come at once, together
+            async with asyncio.timeout(find_s) as limit:
+                while True:
+                    await listener.wait()
+                    message = listener.take()
+                    if message is None:
+                        continue
+                    prefix = message.topic.removesuffix("/status")
+                    try:
+                        status = load_object(message.payload)
+                    except PicobridgeError:
+                        continue
+                    if status.get("status") == "online":
+                        online[prefix] = _found(prefix, status)
+                        if bridge is not None:
+                            return online[prefix]
+                    else:
+                        offline.add(prefix)
+                    limit.reschedule(asyncio.get_running_loop().time() + 0.2)
+    if len(online) == 1:
+        return next(iter(online.values()))
+    if online:
+        names = ", ".join(sorted(prefix.removeprefix(f"{root}/") for prefix in online))
+        raise InvalidValue(f"several bridges are online; name one of them with bridge=: {names}")
+    if offline:
+        names = ", ".join(sorted(offline))
+        raise BridgeUnreachable(f"the daemon of {names} is offline")
+    raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")
+
+
+def _found(prefix: str, status: Mapping[str, Any]) -> Found:
+    return Found(Topics(prefix), access=status.get("access") is True)
