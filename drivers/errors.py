@@ -64,24 +64,37 @@ class PicobridgeError(Exception):
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> PicobridgeError:
-        """The same class again; a class that this version does not know becomes a plain `PicobridgeError`."""
+        """The same class again; a class that this version does not know becomes a plain `PicobridgeError`.
+
+        Never raises: what cannot be read of an error is left out, so that the rest reaches whoever must know.
+        """
         classes = {cls.__name__: cls for cls in _tree(PicobridgeError)}
         cls = classes.get(str(fields.get("error", "")), PicobridgeError)
-        return cls(
+        error = cls(
             str(fields.get("message", "unknown error")),
             device=str(fields.get("device", "")),
             operation=str(fields.get("operation", "")),
-            sent=bytes.fromhex(fields.get("sent", "")),
-            received=bytes.fromhex(fields.get("received", "")),
+            sent=_bytes(fields.get("sent")),
+            received=_bytes(fields.get("received")),
             hint=str(fields.get("hint", "")),
-            **dict(fields.get("detail", {})),
         )
+        detail = fields.get("detail")
+        error.detail = dict(detail) if isinstance(detail, Mapping) else {}
+        return error
 
 
 def _tree(cls: type[PicobridgeError]) -> Iterator[type[PicobridgeError]]:
     yield cls
     for child in cls.__subclasses__():
         yield from _tree(child)
+
+
+def _bytes(text: object) -> bytes:
+    """Out of hexadecimal digits; none if it is no such text."""
+    try:
+        return bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        return b""
 
 
 def _shorten(data: bytes, limit: int = 80) -> str:
@@ -109,6 +122,29 @@ class Refused(PicobridgeError):
 
 class Busy(Refused):
     """The device or the run is already doing something that excludes this."""
+
+
+class InterlockViolated(Refused):
+    """A rule of safety forbids the act now. `detail["rules"]` lists each rule that does: its inputs as they were seen,
+    with their ages, and what would satisfy it."""
+
+
+class LeaseLost(Refused):
+    """Whoever asked does not hold what it controls any more: the lease ran out, was taken over, or is an older one."""
+
+    default_hint = "Acquire the lease again, and look where things are before you go on."
+
+
+class FaultLatched(Refused):
+    """A fault forbids the act until a person has acknowledged it. `detail["faults"]` lists them."""
+
+    default_hint = "Find out why, see that the cause is gone, then acknowledge the fault. Nothing restarts by itself."
+
+
+class AuditFailed(PicobridgeError):
+    """The record of an act could not be made durable, so the act was not done. Nothing was sent to the device."""
+
+    default_hint = "Is the disk full, or broken? Stopping and switching off work without the record."
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------
