@@ -101,6 +101,8 @@ class AiomqttSession:
         self._window = window
         self._unacknowledged: dict[int, asyncio.Future[None]] = {}
         self._client: Client
+        #: what the broker had against us in TLS
+        self._alerts: list[str] = []
         #: messages and acknowledgements read so far
         self.packets = 0
 
@@ -248,6 +250,11 @@ class AiomqttSession:
 
     def _failure(self, error: aiomqtt.MqttError) -> BridgeUnreachable | Refused:
         text = str(error)
+        if self._alerts:
+            return BridgeUnreachable(
+                f"{self._address} breaks off TLS: {self._alerts[-1]}",
+                hint="Is our certificate valid today, and signed by the authority that the broker trusts?",
+            )
         if "closed before CONNACK" in text or "Unsupported protocol version" in text:
             return _NotSpoken(f"{self._address} closes the connection on an MQTT {self.version} client")
         if isinstance(error, MqttConnectError):
@@ -261,22 +268,41 @@ class AiomqttSession:
         address = self._address
         if not address.tls:
             return None
-        context = ssl.create_default_context(cafile=address.ca)
-        context.sslsocket_class = _TlsSocket
-        if address.cert is not None:
-            context.load_cert_chain(address.cert, address.key)
+        try:
+            context = ssl.create_default_context(cafile=address.ca)
+            if address.cert is not None:
+                context.load_cert_chain(address.cert, address.key)
+        except OSError as error:  # which an SSL error is too; while files are being renewed they may not fit
+            raise BridgeUnreachable(
+                f"no connection to {address}: the files for TLS cannot be used: {error}",
+                hint="They are read again at the next attempt.",
+            ) from error
+        context.sslsocket_class = _socket_class(self._alerts)
         return context
 
 
-class _TlsSocket(ssl.SSLSocket):
-    """paho forgets to close the socket when the handshake fails."""
+def _socket_class(alerts: list[str]) -> type[ssl.SSLSocket]:
+    """paho forgets to close the socket when the handshake fails, and why it could not read: that goes to `alerts`."""
 
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
+    class TlsSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            try:
+                super().do_handshake(block)
+            except BaseException:
+                self.close()
+                raise
+
+        def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+            try:
+                return super().recv(buflen, flags)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                if error.reason:
+                    alerts.append(error.reason.lower().replace("_", " "))
+                raise
+
+    return TlsSocket
 
 
 def _properties(packet: int) -> Any:
