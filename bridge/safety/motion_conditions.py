@@ -74,13 +74,19 @@ class Never(Condition):
         return Verdict(False, (), self.because, self.needs)
 
 
-def target_of(act: Act, start: Mapping[str, float] | None) -> dict[str, float]:
-    """Where the axes that an act moves will be. For a relative one `start` must have them: NaN where it has not."""
+def axes_of(seen: Seen) -> dict[str, float]:
+    """A position's axes that are known."""
+    if not seen.ok or not isinstance(seen.value, Mapping):
+        return {}
+    return {axis: value for axis, value in seen.value.items() if is_number(value) and math.isfinite(value)}
+
+
+def target_of(act: Act, start: Mapping[str, float]) -> dict[str, float]:
+    """Where the axes that an act moves will be: NaN for a step of an axis that `start` has not."""
     given = {name: value for name, value in act.arguments.items() if is_number(value)}
     if act.method != "move_by":
         return given
-    known = start or {}
-    return {name: known.get(name, math.nan) + value for name, value in given.items() if value != 0}
+    return {name: start.get(name, math.nan) + value for name, value in given.items() if value != 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,27 +106,36 @@ class WithinLimits(Condition):
     def judge(self, situation: Situation) -> Verdict:
         act = situation.act
         limits = situation.look(f"{act.device}.limits", ALWAYS)
-        if not limits.ok:
+        if not limits.ok or not isinstance(limits.value, Mapping):
             return unusable(limits, f"the soft limits of {act.device} must be known")
         looked = [limits]
-        start: Mapping[str, float] | None = None
+        start: dict[str, float] = {}
         if act.method == "move_by":
             position = situation.look(f"{act.device}.position")
-            if not position.ok:
+            start = axes_of(position)
+            if not start:
                 return unusable(position, f"the position of {act.device} must be known to tell where a step ends")
             looked.append(position)
-            start = position.value
         for axis, value in target_of(act, start).items():
-            if axis in limits.value and not _within(axis, value, limits.value[axis]):
-                low, high = limits.value[axis]
+            ends = limits.value.get(axis, (-math.inf, math.inf))
+            if not is_interval(ends):
+                return Verdict(False, tuple(looked), f"the limits of {axis} are {ends!r}", "two numbers")
+            if not _within(axis, value, ends):
                 unit = axis.rpartition("_")[2]
-                why = f"{axis} would be {value:.6g} {unit}"
-                return Verdict(False, tuple(looked), why, f"{axis} from {low:.6g} to {high:.6g} {unit} is accepted")
+                why = f"{axis} would be {value:.6g} {unit}" if math.isfinite(value) else f"{axis} is not known"
+                needs = f"{axis} from {ends[0]:.6g} to {ends[1]:.6g} {unit} is accepted"
+                return Verdict(False, tuple(looked), why, needs)
         return Verdict(True, tuple(looked))
 
 
-def _within(axis: str, value: float, limits: tuple[float, float]) -> bool:
-    low, high = limits
+def is_interval(ends: Any) -> bool:
+    """Whether it is two numbers, the lower one first."""
+    fits = isinstance(ends, Sequence) and len(ends) == 2 and all(is_number(end) for end in ends)
+    return fits and bool(ends[0] <= ends[1])
+
+
+def _within(axis: str, value: float, ends: Sequence[float]) -> bool:
+    low, high = ends
     return low <= value <= high or (axis == "rotation_deg" and low <= value % 360.0 <= high)
 
 
@@ -138,8 +153,7 @@ class ClearOf(Condition):
         if not isinstance(self.region, Mapping) or not self.region:
             raise InvalidValue(f"region is {self.region!r}; accepted: a table such as {{z_m = [0.03, 0.04]}}")
         for axis, ends in self.region.items():
-            fits = isinstance(ends, Sequence) and len(ends) == 2 and all(is_number(end) for end in ends)
-            if not fits or not ends[0] <= ends[1]:
+            if not is_interval(ends):
                 raise InvalidValue(f"region has {axis} = {ends!r}; accepted: [lowest, highest], in m or degrees")
 
     def inputs(self, act: Act) -> tuple[str, ...]:
@@ -149,26 +163,30 @@ class ClearOf(Condition):
         act = situation.act
         seen = situation.look(f"{act.device}.position")
         needs = f"a way that keeps out of {self._region_text}"
-        if not seen.ok:
+        start = axes_of(seen)
+        if not start:
             return unusable(seen, f"the position of {act.device} must be known to tell where its way leads")
-        target = dict(seen.value) | target_of(act, seen.value)
-        starts_in = all(_meets(seen.value.get(axis), seen.value.get(axis), ends) for axis, ends in self.region.items())
-        ends_in = all(_meets(target.get(axis), target.get(axis), ends) for axis, ends in self.region.items())
-        crosses = all(_meets(seen.value.get(axis), target.get(axis), ends) for axis, ends in self.region.items())
+        target = start | target_of(act, start)
+        starts_in = self._touched(start, start)
+        ends_in = self._touched(target, target)
+        crosses = self._touched(start, target)
         if crosses and (ends_in or not starts_in):
             return Verdict(False, (seen,), f"the way leads through {self._region_text}", needs)
         return Verdict(True, (seen,))
+
+    def _touched(self, start: Mapping[str, float], target: Mapping[str, float]) -> bool:
+        return all(_meets(start.get(axis), target.get(axis), ends) for axis, ends in self.region.items())
 
     @property
     def _region_text(self) -> str:
         return " and ".join(f"{axis} {low:g} to {high:g}" for axis, (low, high) in self.region.items())
 
 
-def _meets(a: Any, b: Any, ends: Sequence[float]) -> bool:
+def _meets(a: float | None, b: float | None, ends: Sequence[float]) -> bool:
     """Whether the way from `a` to `b` has a point within `ends`; true where it cannot be told."""
-    if not (is_number(a) and is_number(b) and math.isfinite(a) and math.isfinite(b)):
+    if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
         return True
-    return bool(min(a, b) <= ends[1] and max(a, b) >= ends[0])
+    return min(a, b) <= ends[1] and max(a, b) >= ends[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

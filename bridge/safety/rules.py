@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from drivers.plain import to_plain
 
 from .acts import Act, Kind
 from .condition import Condition, Situation, Verdict
+
+LOG = logging.getLogger("picobridge.safety")
 
 #: What is done about an act under way that a rule forbids (before it begins it is refused, always): nothing but
 #: refusing the next; stop the device; bring the group to its safe state and latch a fault.
@@ -62,7 +65,12 @@ class Rule:
         return not self.devices or act.device in self.devices
 
     def judge(self, situation: Situation) -> Verdict:
-        return self.requires.judge(situation)
+        """Never raises: a rule that cannot be judged does not hold."""
+        try:
+            return self.requires.judge(situation)
+        except Exception as error:
+            LOG.exception("rule %s cannot be judged", self.id)
+            return Verdict(False, (), f"it could not be judged: {error!r}", "readings that the rule understands")
 
     def to_dict(self) -> dict[str, Any]:
         """As the list of rules shows it."""

@@ -361,9 +361,12 @@ def test_of_two_that_were_admitted_one_moves(rig: Rig) -> None:
     tip = rig.call("tip", "move_by", z_m=1e-6)
     rig.interlocks.require(tip, rig.now)
     rig.interlocks.require(stage_move(rig), rig.now)
-    with rig.interlocks.acting(tip, rig.clock), pytest.raises(InterlockViolated, match="tip is moving"):
-        with rig.interlocks.acting(stage_move(rig), rig.clock):
-            pytest.fail("it was let through")
+    with (
+        rig.interlocks.acting(tip, rig.clock),
+        pytest.raises(InterlockViolated, match="tip is moving"),
+        rig.interlocks.acting(stage_move(rig), rig.clock),
+    ):
+        pytest.fail("it was let through")
     with rig.interlocks.acting(stage_move(rig), rig.clock):
         pass
 
