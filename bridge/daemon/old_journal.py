@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,15 @@ _UNDER_WAY, _RESUMABLE = "runs.json", "resumable.json"
 _NOTE = "store.imported"
 
 
-async def take_over_old_journal(folder: Path, database: Database) -> list[str]:
-    """Take over what is there, and rename it to `<name>.imported`, or `<name>.damaged` if it cannot be read.
-
-    Returns what could not be taken over, in sentences. Raises `StoreError`.
-    """
+async def take_over_old_journal(
+    folder: Path, database: Database, lost: Callable[[sqlite3.Connection, str], None]
+) -> None:
+    """Take over what is there, and rename it to `<name>.imported`, or `<name>.damaged` if it cannot be read: `lost` is
+    then called with a sentence, within the transaction. Raises `StoreError`, `OSError`."""
     files = await asyncio.to_thread(_read_files, folder)
     if not files:
-        return []
-    problems: list[str] = []
+        return
+    problems: dict[str, str] = {}
     runs = {name: _parse(name, content, problems) for name, content in files.items()}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
@@ -34,11 +35,12 @@ async def take_over_old_journal(folder: Path, database: Database) -> list[str]:
         known = get_note(connection, _NOTE, {})
         fresh = {name: entries or {} for name, entries in runs.items() if known.get(name) != hashes[name]}
         take_over(connection, fresh.get(_UNDER_WAY, {}), fresh.get(_RESUMABLE, {}))
+        if text := "; ".join(problems[name] for name in problems if name in fresh):
+            lost(connection, text)
         put_note(connection, _NOTE, {**known, **hashes})
 
     await database.write(work)
     await asyncio.to_thread(_rename, folder, {name: entries is not None for name, entries in runs.items()})
-    return problems
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
@@ -50,14 +52,14 @@ def _rename(folder: Path, read: dict[str, bool]) -> None:
         (folder / name).replace(folder / f"{name}.{'imported' if good else 'damaged'}")
 
 
-def _parse(name: str, content: bytes, problems: list[str]) -> dict[str, Any] | None:
+def _parse(name: str, content: bytes, problems: dict[str, str]) -> dict[str, Any] | None:
     """Runs by their ids; None if it is not what we wrote."""
     try:
         runs = json.loads(content)
     except (ValueError, RecursionError) as error:
-        problems.append(f"{name} of an earlier version is no JSON and was not taken over: {error}")
+        problems[name] = f"{name} of an earlier version is no JSON and was not taken over: {error}"
         return None
     if not isinstance(runs, dict) or not all(isinstance(entry, dict) for entry in runs.values()):
-        problems.append(f"{name} of an earlier version holds no runs and was not taken over")
+        problems[name] = f"{name} of an earlier version holds no runs and was not taken over"
         return None
     return runs

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.store.cursor_table import CursorTable
 from bridge.store.database import Database, forget_loss
+from bridge.store.errors import StoreError
 from bridge.store.fault_table import FaultTable, latch
 from bridge.store.fence_table import FenceTable
 from bridge.store.note_table import NoteTable
@@ -24,8 +25,8 @@ LOG = logging.getLogger("picobridge.state")
 DATABASE = "state.db"
 _LOCK = "lock"
 
-#: Kind of the fault that says that what was remembered is lost.
-STATE_LOST = "state-lost"
+#: Kinds of the faults that say that what was remembered is lost: all of it, or the run journal of an earlier version.
+STATE_LOST, JOURNAL_LOST = "state-lost", "journal-lost"
 _HINT = (
     "Look at every instrument: what an earlier daemon left on, which faults were open and how far recorders have come "
     "is not known any more. Then acknowledge."
@@ -54,9 +55,11 @@ class State:
         try:
             await self.database.open()
             await self._tell_loss()
-            await self._take_over()
-        except BaseException:
+            await take_over_old_journal(self.folder, self.database, self._journal_lost)
+        except BaseException as error:
             await self.close()
+            if isinstance(error, OSError) and not isinstance(error, StoreError):
+                raise self._unusable(error) from error
             raise
 
     async def close(self) -> None:
@@ -79,10 +82,13 @@ class State:
                     f"{self.folder} is in use by another daemon",
                     hint="Two daemons must not share instruments; stop the other, or give this one another state_dir.",
                 ) from error
-            raise ConfigurationError(
-                f"the state directory {self.folder} cannot be used: {error.strerror}",
-                hint="Set [bridge] state_dir to a directory that the daemon may write.",
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"the state directory {self.folder} cannot be used: {error.strerror}",
+            hint="Set [bridge] state_dir to a directory that the daemon may write.",
+        )
 
     async def _tell_loss(self) -> None:
         """The fault is latched before the database forgets that it had to be told."""
@@ -101,10 +107,9 @@ class State:
 
         await self.database.write(work)
 
-    async def _take_over(self) -> None:
-        for text in await take_over_old_journal(self.folder, self.database):
-            self._tell(text)
-            await self.faults.raise_fault(STATE_LOST, "", text, hint=_HINT, at_ns=time.time_ns())
+    def _journal_lost(self, connection: sqlite3.Connection, text: str) -> None:
+        self._tell(text)
+        latch(connection, JOURNAL_LOST, "", text, hint=_HINT, detail={}, at_ns=time.time_ns())
 
     def _tell(self, text: str) -> None:
         self.problems.append(text)
