@@ -1,4 +1,4 @@
-"""A fault forbids until a person has looked after its cause was gone; of a device that was not read nothing is known."""
+"""A fault forbids until a person has looked after its cause was gone; a device that was not read is not moved."""
 
 from __future__ import annotations
 
