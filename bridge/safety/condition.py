@@ -56,6 +56,10 @@ class Condition(ABC):
     def judge(self, situation: Situation) -> Verdict:
         """Without side effects. An input that is missing, too old, invalid or not finite does not hold."""
 
+    def wants_more(self, situation: Situation) -> bool:
+        """Whether it does not hold, but may with the next reading of its inputs, however fresh the last one is."""
+        return False
+
     def prepare(self, observations: Observations) -> None:  # noqa: B027  # most need nothing
         """Before the first reading comes: what has to be followed from the beginning."""
 

@@ -137,6 +137,13 @@ class SteadyBelow(_OfOneInput):
     def prepare(self, observations: Observations) -> None:
         observations.watch(self.input, self.limits)
 
+    def wants_more(self, situation: Situation) -> bool:
+        return not situation.observations.watch(self.input, self.limits).is_open and self._is_good(situation)
+
+    def _is_good(self, situation: Situation) -> bool:
+        seen = situation.look(self.input)
+        return seen.ok and is_number(seen.value) and bool(seen.value <= self.on_at_most)
+
     def judge(self, situation: Situation) -> Verdict:
         window = situation.observations.watch(self.input, self.limits)
         seen = situation.look(self.input)

@@ -95,13 +95,14 @@ class Interlocks:
         return any(one.act.device == device and one.act.kinds & _OCCUPIES for one in self._lasting)
 
     def wanted(self, act: Act, now: float) -> frozenset[tuple[str, str]]:
-        """What should be read before the act is checked, as devices and methods: what was never read, or is at least
-        half as old as its rule allows."""
+        """What should be read before the act is checked, as devices and methods: what was never read, is at least half
+        as old as its rule allows, or was not yet read often enough. To be asked again after reading, a few times."""
         return reads(
             input
             for rule in self._in_force(act, now)
+            for more in [rule.requires.wants_more(Situation(act, self.observations, now, rule.max_age_s))]
             for input in rule.requires.inputs(act)
-            if self._is_old(input, now, rule.max_age_s / 2)
+            if more or self._is_old(input, now, rule.max_age_s / 2)
         )
 
     def _is_old(self, input: str, now: float, limit_s: float) -> bool:

@@ -133,6 +133,24 @@ def test_what_has_to_be_read_before_an_act(rig: Rig) -> None:
         assert rig.interlocks.watched(rig.now) == {("tip", "position"), ("stage", "touch_alarm"), ("relays", "route")}
 
 
+def test_the_gauge_is_read_until_it_was_good_often_enough(rig: Rig) -> None:
+    rig.observations.forget("gauge")
+    rig.see("gauge.connected", True)
+    act = rig.technique()
+    reads = 0
+    while rig.interlocks.wanted(act, rig.now):
+        rig.now += 0.3
+        rig.see("gauge.pressure_pa", 5e-4)
+        reads += 1
+    assert reads == 3
+    assert rig.broken(act) == []
+
+
+def test_a_bad_vacuum_is_not_read_again_and_again(rig: Rig) -> None:
+    rig.see("gauge.pressure_pa", 1e5)
+    assert rig.interlocks.wanted(rig.technique(), rig.now) == frozenset()
+
+
 # --- set aside -------------------------------------------------------------------------------------------------------
 
 
