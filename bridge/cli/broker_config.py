@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import re
 import socket
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bridge.access.certificates import make_certificates
 from bridge.access.options import Access
 from bridge.daemon.config import Config, parse
 from bridge.daemon.problems import Problems
-from drivers.errors import ConfigurationError, InvalidValue
+from drivers.errors import ConfigurationError, InvalidValue, PermissionDenied
 
 #: Of [broker]: files that this command is about to make.
 _FILES = ("ca", "cert", "key", "password_file")
@@ -49,7 +50,14 @@ async def run_broker_config(args: argparse.Namespace) -> int:
     for option, value, high in (("--port", args.port, 65534), ("--days", args.days, 36500)):
         if not 1 <= value <= high:
             raise InvalidValue(f"{option} is {value}; accepted: 1 to {high}")
-    await asyncio.to_thread(_write, args)
+    try:
+        await asyncio.to_thread(_write, args)
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"{error.filename} cannot be read or written: {error.strerror}",
+            operation="broker-config",
+            hint=f"Some files are Mosquitto's own once it runs: sudo {sys.argv[0]} broker-config ...",
+        ) from error
     return 0
 
 
