@@ -129,7 +129,12 @@ class Device(ABC):
 
     def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
         """Call `callback` once when the wire is noticed to be gone although nobody was reading."""
-        self.transport.on_lost(callback)
+
+        def noticed(error: DeviceLost) -> None:
+            error.annotate(device=self.name, operation="idle")  # the wire does not know whose it is
+            callback(error)
+
+        self.transport.on_lost(noticed)
 
     def _set_up(self) -> None:  # noqa: B027  # not every driver has something to prepare
         """Prepare what the driver keeps: its link, its state. Nothing is open yet."""
