@@ -70,8 +70,7 @@ def check_content(connection: sqlite3.Connection, migrations: Sequence[Migration
 def is_damage(error: Exception) -> bool:
     """Whether an error while a file was opened and checked is the file's fault, and not the machine's."""
     if isinstance(error, sqlite3.Error):
-        cut_short = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHORT_READ
-        return cut_short or primary_code(error) not in _NOT_THE_FILE
+        return primary_code(error) not in _NOT_THE_FILE
     return isinstance(error, Damaged | UnicodeDecodeError)  # names of columns are decoded by the Python module
 
 

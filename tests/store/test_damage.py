@@ -87,6 +87,15 @@ async def test_any_flipped_bit_is_told_or_does_not_matter(filled: tuple[bytes, C
     assert told > 150
 
 
+@pytest.mark.parametrize(
+    ("at", "mask"), [(18, 4), (19, 4), (39, 1)], ids=["format for writing", "format for reading", "free pages"]
+)
+async def test_damage_that_only_a_later_write_would_meet_is_told(
+    filled: tuple[bytes, Content], tmp_path: Path, at: int, mask: int
+) -> None:
+    assert await read(put(tmp_path / "case", flipped(filled[0], at, mask))) is None
+
+
 async def test_a_file_cut_anywhere_is_told(filled: tuple[bytes, Content], tmp_path: Path) -> None:
     data, _ = filled
     chance = random.Random(2)
