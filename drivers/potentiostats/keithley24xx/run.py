@@ -35,6 +35,8 @@ _ON_TIME = 1.005
 #: What a conversation out of step leaves in the error queue ("Query INTERRUPTED" and its kin): 2400 manual B-8.
 _QUERY_ERRORS = range(-499, -399)
 _OUTPUT_IS_OFF = 803
+#: A range reads a few per cent beyond its end and then says overflow: what is further out was changed on the way.
+_IMPOSSIBLE = 1.2
 
 
 class Run:
@@ -254,6 +256,7 @@ class Run:
             begun_s = self._clock.monotonic()
             line = await talk.ask(self._dialect.read_query(), extra_s=_CONVERSIONS * self._nplc / self._mains_hz)
             raw = self._dialect.parse(line, self.plan)
+            self._check_plausible(raw)
             if raw.output_on is False and self._output_was_on:
                 raise DeviceError(
                     "the output is off although nobody here switched it off: the instrument was restarted, or its "
@@ -263,6 +266,18 @@ class Run:
         self._output_was_on = self._output_was_on or bool(raw.output_on)
         self._reading_takes_s = self._clock.monotonic() - begun_s
         return raw
+
+    def _check_plausible(self, raw: RawReading) -> None:
+        """One flipped bit of an exponent makes a number in due form. Raises `ProtocolError` beyond what the ranges in
+        use can read."""
+        plan = self.plan
+        sensed = plan.measure_range
+        if sensed is None:
+            sensed = plan.limit_first if plan.sources_current else self._model.current_max_a
+        volts, amperes = (sensed, plan.source_range) if plan.sources_current else (plan.source_range, sensed)
+        for measured, full_scale, unit in ((raw.voltage_v, volts, "V"), (raw.current_a, amperes, "A")):
+            if abs(measured) > _IMPOSSIBLE * full_scale:  # NaN is not
+                raise ProtocolError(f"a reading of {measured:g} {unit} on the range of {full_scale:g} {unit}")
 
     async def _set_level(self, talk: Talk, level: float) -> None:
         """Set, and read back: a set point that was rounded away must not look like one that flows."""
