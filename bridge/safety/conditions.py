@@ -152,8 +152,6 @@ class SteadyBelow(_OfOneInput):
             return unusable(seen, needs)
         if not is_number(seen.value):
             return Verdict(False, (Seen(seen.input, seen.value, seen.age_s, "no number"),), "it is no number", needs)
-        if seen.value > self.off_above:
-            return Verdict(False, (seen,), f"{seen}, more than {self.off_above:g}", needs)
         if window.is_open:
             return Verdict(True, (seen,))
         return Verdict(False, (seen,), f"{seen}, with {window.good} good readings in a row so far", needs)

@@ -107,15 +107,13 @@ class Leases:
     ) -> tuple[Lease, Ended | None]:
         """A live lease from its holder, who has to be told (what is returned beside the new lease). To be audited.
 
-        Raises `InvalidValue` without a reason, `Refused` for what a run holds.
+        Raises `InvalidValue` without a reason, `Busy` for what a run holds.
         """
         if not reason.strip():
             raise InvalidValue("reason is empty; accepted: why the lease is taken over, for its holder and the audit")
         group = self.group_of(target)
         until = self._checked_ttl(ttl_s)
         before = self.holder(group)
-        if before is not None and before.until_s is None:
-            raise Refused(f"{group} is held by {before.holder}", hint="Abort the run, then acquire.")
         lease = await self._grant(group, holder, until, instead_of=None if before is None else before.holder)
         if before is None:
             return lease, None

@@ -152,6 +152,12 @@ def test_the_stage_moves_with_the_relays_open_only(rig: Rig) -> None:
     assert rig.broken(stage_move(rig)) == ["relays-open"]
 
 
+def test_a_reading_that_comes_late_is_no_news(rig: Rig) -> None:
+    rig.see("stage.touch_alarm", "tripped")
+    rig.observations.see("stage.touch_alarm", "armed", rig.now - 0.01)
+    assert rig.broken(stage_move(rig)) == ["touch-alarm"]
+
+
 # --- the feedthrough -------------------------------------------------------------------------------------------------
 
 

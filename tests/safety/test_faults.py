@@ -343,6 +343,8 @@ async def test_it_outlives_a_restart_and_its_cause_is_doubted(database: Database
     (latched,) = await after.load()
     assert (latched.text, latched.cause_gone) == ("the touch alarm tripped", False)
     assert latched.id is not None
+    assert latched.fault is not None
+    assert not latched.fault.cause_gone
     with pytest.raises(FaultLatched):
         after.require(TIP)
     with pytest.raises(Refused, match="its cause is still there"):

@@ -153,7 +153,7 @@ async def test_a_run_takes_all_its_groups_or_none(desk: Desk) -> None:
     assert desk.leases.expire() == []
     with pytest.raises(Busy, match="held by run r1, until it ends"):
         await desk.leases.acquire("stage", "alice")
-    with pytest.raises(Refused, match="held by run r1"):
+    with pytest.raises(Busy, match="held by run r1"):
         await desk.leases.take_over("stage", "alice", "because")
     for lease in leases:
         desk.leases.release(lease.id)
