@@ -1,0 +1,40 @@
+"""What can go wrong with the disk below a spool."""
+
+from __future__ import annotations
+
+import errno
+from enum import StrEnum
+
+from drivers.errors import PicobridgeError
+
+
+class FaultKind(StrEnum):
+    """The kinds of which `on_fault` tells."""
+
+    DISK = "disk"
+    """Nothing can be written (full, read-only, broken): samples wait in memory, and it is tried again."""
+    SYNC = "disk_sync"
+    """The disk refused to make something durable. The file was left and what was not durable written into a new one."""
+    DAMAGE = "disk_damage"
+    """Something that was durable cannot be read any more; it is reported as missing."""
+    EXHAUSTED = "spool_exhausted"
+    """`max_bytes` or `reserve_bytes` is reached."""
+    BLOCK = "spool_block"
+    """A block could not be encoded; its samples are a gap. A driver's mistake, not the disk's."""
+
+
+class SpoolFailed(PicobridgeError):
+    """Samples cannot be made durable now. They wait in memory."""
+
+    default_hint = "Is the disk full, read-only or broken? Make room or mount it again: writing goes on by itself."
+
+
+def explain(error: OSError) -> str:
+    """The operating system's words, and its short name for them."""
+    name = errno.errorcode.get(error.errno or 0, "")
+    return f"{error.strerror or error}" + (f" ({name})" if name else "")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room, rather than something broken."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
