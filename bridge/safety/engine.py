@@ -11,7 +11,7 @@ from drivers.errors import InvalidValue, Refused
 
 from .acts import Act, Kind
 from .condition import Situation
-from .observations import Observations, reads
+from .observations import UNKNOWN, Observations, reads
 from .rules import ROLES, Rule, RuleSet
 from .violations import Broken, Violation, refusal
 
@@ -20,6 +20,7 @@ TELL_AGAIN_S = 1.0
 
 #: Kinds that the group's other movers have to wait for.
 _OCCUPIES = frozenset({Kind.MOVE, Kind.SWITCH})
+_CONNECTS = frozenset({Kind.ENERGISE, Kind.MEASURE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +76,29 @@ class Interlocks:
         """The second check and the act itself, in one: enter it under the device's lock, right before the bytes go out.
 
         Raises `InterlockViolated`. While the block lasts, the act counts as under way: other movers of its group wait,
-        and `poll` looks after it.
+        and `poll` looks after it. A technique's cell counts as on from here until somebody has seen it off.
         """
         now = clock()
         self.require(act, now)
         lasting = Lasting(act)
         self._lasting.append(lasting)
-        occupies = bool(act.kinds & _OCCUPIES)
-        if occupies:
-            self.observations.see(f"{act.device}.moving", True, now)
+        self._begun(act, now)
         try:
             yield lasting
         finally:
             self._lasting.remove(lasting)
-            if occupies and not self._occupied(act.device):
+            if act.kinds & _OCCUPIES and not self._occupied(act.device):
                 self.observations.see(f"{act.device}.moving", False, clock())
+
+    def _begun(self, act: Act, now: float) -> None:
+        """What an act makes of what was known before it."""
+        if act.kinds & _OCCUPIES:
+            self.observations.see(f"{act.device}.moving", True, now)
+        if act.kinds & _CONNECTS:  # whoever proves it off says so; until then it is not
+            self.observations.see(f"{act.device}.cell", "on", now)
+        if act.interface == "manipulator" and Kind.MOVE in act.kinds:  # what was seen of the tip was seen before
+            self.observations.withdraw(f"{act.device}.contact")
+            self.observations.see(f"{act.device}.inserted", UNKNOWN, now)
 
     def _occupied(self, device: str) -> bool:
         return any(one.act.device == device and one.act.kinds & _OCCUPIES for one in self._lasting)

@@ -238,7 +238,7 @@ class TipClear(Condition):
 
     def _of(self, name: str, situation: Situation) -> Verdict:
         contact = situation.look_or_stated(f"{name}.contact")
-        inserted = situation.look(f"{name}.inserted")
+        inserted = situation.look(f"{name}.inserted", ALWAYS)  # told by insert and retract, and holds until it moves
         looked = (inserted, contact)
         needs = f"{name} must be drawn back from the sample, told by its device or stated by somebody who has seen it"
         if contact.value is True:

@@ -24,7 +24,6 @@ READ_BY: Mapping[str, str] = {
     "position": "position",
     "position_known": "position",
     "contact": "position",
-    "inserted": "position",
     "touch_alarm": "touch_alarm",
     "route": "route",
     "pressure_pa": "pressure",
@@ -111,11 +110,15 @@ class Observations:
         What people stated of it goes too: it may not be the same device that comes back.
         """
         for name in [name for name in self._readings if _is_of(name, device, but)]:
-            del self._readings[name]
-            for limits in self._windows.get(name, {}):
-                self._windows[name][limits] = Window(limits)
+            self.forget_one(name)
         for name in [name for name in self._statements if _is_of(name, device, but)]:
             del self._statements[name]
+
+    def forget_one(self, input: str) -> None:
+        """One input, of which nothing is known any more."""
+        self._readings.pop(input, None)
+        for limits in self._windows.get(input, {}):
+            self._windows[input][limits] = Window(limits)
 
     def newest(self, input: str) -> Reading | None:
         kept = self._readings.get(input)

@@ -119,7 +119,7 @@ def test_the_other_mover_of_a_group_waits_until_the_first_is_done_however_it_end
 
 def test_what_has_to_be_read_before_an_act(rig: Rig) -> None:
     act = rig.call("stage", "move_to", tilt_deg=10.0)
-    assert rig.interlocks.wanted(act, rig.now) == {("tip", "position")}  # whether it is inserted, it does not tell
+    assert rig.interlocks.wanted(act, rig.now) == frozenset()
     rig.now += 1.5
     assert rig.interlocks.wanted(act, rig.now) == {
         ("tip", "position"),
