@@ -54,7 +54,7 @@ class SegmentLog:
             raise SpoolFailed(f"the spool in {folder} cannot be opened: {explain(error)}") from error
         self.recovery.duration_s = time.monotonic() - begun
         self._catalogue = Catalogue(segments)
-        self._writer = SegmentWriter(folder, files, options.segment_bytes, number, self._opened, self._closed)
+        self._writer = SegmentWriter(folder, files, options.segment_limit, number, self._opened, self._closed)
         self._reader = Reader(folder, files, self._catalogue, self._damaged)
         self._close_at_ns = 0
 

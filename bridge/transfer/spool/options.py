@@ -40,10 +40,10 @@ class SpoolOptions:
                 raise InvalidValue(f"{name} is {getattr(self, name)!r}; accepted: more than 0")
         if self.segment_bytes >= 1 << 31:
             raise InvalidValue(f"segment_bytes is {self.segment_bytes}; accepted: less than 2 GiB")
-        if self.max_bytes < 2 * self.segment_bytes:
-            raise InvalidValue(
-                f"max_bytes is {self.max_bytes}; accepted: at least two segments ({2 * self.segment_bytes} bytes)",
-                hint="Make max_bytes larger or segment_bytes smaller.",
-            )
         if self.when_full not in WHEN_FULL:
             raise InvalidValue(f"when_full is {self.when_full!r}; accepted: {' or '.join(WHEN_FULL)}")
+
+    @property
+    def segment_limit(self) -> int:
+        """How long a segment really may be: small enough that a few of them fit into `max_bytes`."""
+        return min(self.segment_bytes, max(1, self.max_bytes // 4))
