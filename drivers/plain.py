@@ -137,6 +137,7 @@ def _from_plain(cls: Any, value: Any) -> Any:
         hints = typing.get_type_hints(cls)
         known = {f.name for f in dataclasses.fields(cls)}
         make: Any = cls
+        _require(value, Mapping)
         return make(**{name: _from_plain(hints[name], item) for name, item in value.items() if name in known})
     if cls is float:
         return _to_float(value)
@@ -163,16 +164,25 @@ def _from_union(members: tuple[Any, ...], value: Any) -> Any:
 
 def _from_generic(origin: Any, arguments: tuple[Any, ...], value: Any) -> Any:
     if origin is tuple:
+        _require(value, list | tuple)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_from_plain(arguments[0], item) for item in value)
         return tuple(_from_plain(kind, item) for kind, item in zip(arguments, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
+        _require(value, Mapping)
         return {_from_plain(arguments[0], key): _from_plain(arguments[1], item) for key, item in value.items()}
+    _require(value, list | tuple)
     if isinstance(origin, type) and issubclass(origin, Set):
         return frozenset(_from_plain(arguments[0], item) for item in value)
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return [_from_plain(arguments[0], item) for item in value]
     raise TypeError(f"no way back to {origin}")
+
+
+def _require(value: Any, kind: Any) -> None:
+    """Text is a sequence too, and would be taken letter by letter."""
+    if not isinstance(value, kind):
+        raise TypeError("expected a list or an object")
 
 
 def _to_float(value: Any) -> float:

@@ -23,6 +23,10 @@ _EXPONENT = re.compile(r"(?<=[A-Za-zµΩ])(-?[1-9])(?![\w.])")
 _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 
 
+#: Longer text is no quantity, and would keep the expressions busy.
+_LONGEST = 200
+
+
 def quantity(value: Any, unit: str, *, field: str = "value") -> float:
     """`value` in `unit` (such as "A", "m", "deg", "A/m**2", "s", "1").
 
@@ -37,7 +41,7 @@ def quantity(value: Any, unit: str, *, field: str = "value") -> float:
         except OverflowError:
             raise _refusal(field, value, unit) from None
     else:
-        match = _TEXT.match(value)
+        match = _TEXT.match(value) if len(value) <= _LONGEST else None
         if match is None:
             raise _refusal(field, value, unit)
         number_text, unit_text = match.groups()
@@ -48,8 +52,6 @@ def quantity(value: Any, unit: str, *, field: str = "value") -> float:
 
 
 def _convert(number_text: str, unit_text: str, unit: str, field: str, value: str) -> float:
-    import pint
-
     registry = _registry()
     spelled = _EXPONENT.sub(
         r"**(\1)",
@@ -58,7 +60,7 @@ def _convert(number_text: str, unit_text: str, unit: str, field: str, value: str
     try:
         given = registry.Quantity(Decimal(number_text), registry.parse_units(spelled))
         return float(given.to(registry.parse_units(unit if unit != "1" else "")).magnitude)
-    except (pint.PintError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+    except Exception as error:  # pint's parser raises what comes: AssertionError, TokenError, RecursionError
         raise _refusal(field, value, unit) from error
 
 

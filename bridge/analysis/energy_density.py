@@ -23,6 +23,9 @@ LITHIUM_M_PER_AH_PER_M2 = 4.85e-6 / 10.0
 _LITRES_PER_M3 = 1000.0
 _LAYER = re.compile(r"\s*(?P<name>.*?)\s*[:=]?\s*(?P<thickness>\d[\d.]*(?:[eE][+-]?\d+)?\s*[A-Za-zµ]+)\s*")
 
+#: Longer text is no layer, and would keep the expression busy.
+_LONGEST = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -36,9 +39,10 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     """ "steel 10 um, LiCoO2 10 um, LiPON 1.8 um" as layers. Raises `InvalidValue` naming what is no layer."""
     layers: list[Layer] = []
     for part in text.split(","):
-        match = _LAYER.fullmatch(part)
+        match = _LAYER.fullmatch(part) if len(part) <= _LONGEST else None
         if match is None:
-            raise InvalidValue(f"stack has {part.strip()!r}; layers such as 'steel 10 um, LiCoO2 10 um' are accepted")
+            said = f"{part.strip()!r:.200}"
+            raise InvalidValue(f"stack has {said}; layers such as 'steel 10 um, LiCoO2 10 um' are accepted")
         thickness = quantity(match["thickness"], "m", field=f"stack: {match['name'] or 'a layer'}")
         if not thickness > 0:
             raise InvalidValue(f"stack has {part.strip()!r}; a thickness above zero is accepted")

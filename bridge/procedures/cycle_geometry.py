@@ -14,7 +14,7 @@ from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
 _SPLIT = re.compile(r"[;\n]")
-_SIDES = re.compile(r"\s*[x\u00d7*]\s*")
+_SIDES = re.compile(r"[x\u00d7*]")
 _EXAMPLE = "'2026-11-20 09:30 = 5 um x 2 um; 2026-11-21 14:00 = 4.6 um x 1.8 um'"
 
 

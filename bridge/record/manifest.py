@@ -36,6 +36,16 @@ from .files import json_text, replace_file, sha256_of
 
 NAME, RESULT, EVENTS = "manifest.json", "result.json", "events.jsonl"
 FORMAT, FORMAT_VERSION = "picobridge run", 1
+#: What readers rely on.
+_NEEDED: Mapping[str, type[Any]] = {
+    "run": str,
+    "procedure": str,
+    "status": str,
+    "started_ns": int,
+    "events": list,
+    "streams": dict,
+    "files": dict,
+}
 _LIBRARIES = (
     "aiomqtt",
     "cbor2",
@@ -117,14 +127,26 @@ def read(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidValue(f"{folder} is no run folder: its {NAME} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidValue(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InvalidValue(f"{path} is no manifest of a run of picobridge")
     if content.get("format_version") != FORMAT_VERSION:
         known = f"accepted: {FORMAT_VERSION}"
-        raise InvalidValue(f"{path} has format_version {content.get('format_version')!r}; {known}")
+        raise InvalidValue(f"{path} has format_version {content.get('format_version')!r:.100}; {known}")
+    _check(path, content)
     return content
+
+
+def _check(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises `InvalidValue` where something is not there that every manifest has, or is something else."""
+    for key, kind in _NEEDED.items():
+        if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
+            raise InvalidValue(f"{path} is damaged: {key} is {content.get(key)!r:.100}; accepted: {kind.__name__}")
+    for table, key, kind in (("files", "sha256", str), ("streams", "missing", int)):
+        for name, entry in content[table].items():
+            if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
+                raise InvalidValue(f"{path} is damaged: {table} has {name!r:.100} without {key}")
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class RunRecord:
             return json.loads((self.folder / manifest.RESULT).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidValue(f"{self.folder / manifest.RESULT} is damaged: {error}") from error
 
     @property
@@ -73,7 +73,15 @@ class RunRecord:
             lines = (self.folder / manifest.EVENTS).read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1] if line]  # what follows the last LF was cut off
+        found: list[dict[str, Any]] = []
+        for line in lines[:-1]:  # what follows the last LF was cut off
+            try:
+                event = json.loads(line) if line else None
+            except (ValueError, RecursionError):
+                continue  # damaged
+            if isinstance(event, dict):
+                found.append(event)
+        return found
 
     @property
     def raw_files(self) -> list[Path]:
@@ -109,7 +117,7 @@ class RunRecord:
         )
         for name, known in self.manifest["files"].items():
             path = self.folder / name
-            if not path.is_file():
+            if "\0" in name or not path.is_file():
                 found.append(f"{name} is missing")
             elif sha256_of(path) != known["sha256"]:
                 found.append(f"{name} is not what was written: its SHA-256 differs")

@@ -121,7 +121,7 @@ def decode_at(payload: bytes | mmap, position: int) -> tuple[SampleBlock, int]:
     message = reader.value(0)
     if not isinstance(message, dict):
         raise InvalidValue("a block is a CBOR map")
-    if message.get("v") != VERSION:
+    if type(message.get("v")) is not int or message["v"] != VERSION:
         raise InvalidValue(f"the block's version is {message.get('v')!r:.40}; accepted: {VERSION}")
     columns: list[Column] = []
     data: dict[str, Array] = {}
@@ -143,6 +143,9 @@ def decode_at(payload: bytes | mmap, position: int) -> tuple[SampleBlock, int]:
     first_index = _field(message, "first_index", int)
     if first_index < 0:
         raise InvalidValue(f"first_index is {first_index}; it cannot be negative")
+    attributes = _field(message, "attributes", dict)
+    if reader.arrays > len(columns) and _has_array(attributes):
+        raise InvalidValue("the block's attributes hold a typed array; accepted: values as JSON knows them")
     block = SampleBlock(
         stream=_field(message, "stream", str),
         first_index=first_index,
@@ -150,7 +153,7 @@ def decode_at(payload: bytes | mmap, position: int) -> tuple[SampleBlock, int]:
         columns=tuple(columns),
         data=data,
         end=reason,
-        attributes=_field(message, "attributes", dict),
+        attributes=attributes,
     )
     return block, reader.position
 
@@ -219,6 +222,13 @@ def _field(message: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     return value
 
 
+def _has_array(value: Any) -> bool:
+    """Arrays cannot be compared as other values are, so nobody could tell whether two blocks say the same."""
+    if isinstance(value, dict):
+        return any(map(_has_array, value.values()))
+    return any(map(_has_array, value)) if isinstance(value, list) else isinstance(value, np.ndarray)
+
+
 class _Reader:
     """As much of CBOR as a block needs. Major types and additional information as in RFC 8949 section 3.
 
@@ -229,6 +239,8 @@ class _Reader:
         self._payload = payload
         self._size = len(payload)
         self.position = position
+        #: typed arrays so far
+        self.arrays = 0
 
     def value(self, depth: int) -> Any:
         major, low, argument = self._head()
@@ -312,6 +324,7 @@ class _Reader:
             raise InvalidValue(f"tag {tag} is not followed by a byte string")
         if length % dtype.itemsize:
             raise InvalidValue(f"{length} bytes are no array of items of {dtype.itemsize}")
+        self.arrays += 1
         array: Array = np.frombuffer(self._payload, dtype, length // dtype.itemsize, self._skip(length))
         return array.astype(_NATIVE[tag])  # the one copy: aligned, writable, and the caller's own
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -218,7 +219,8 @@ def _counter(key: str, value: Any) -> int | None:
 def _check_depth(text: str) -> None:
     """Before the parser recurses. Brackets inside strings do not count."""
     depth = 0
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
+    # a text without an end swallows the rest, or each quotation mark in it would be tried for a beginning
+    for bracket in re.findall(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', text, re.DOTALL):
         if bracket in "[{":
             depth += 1
             if depth > DEPTH_LIMIT:
@@ -230,8 +232,8 @@ def _check_depth(text: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in seen.items() if count > 1)
         raise InvalidValue(f"key {twice!r:.100} occurs twice in one object")
     return result
 

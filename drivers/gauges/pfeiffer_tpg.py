@@ -41,6 +41,8 @@ PASCALS_PER_UNIT: dict[int, Fraction] = {
     4: Fraction(100),  # hPa
 }
 _VOLT = 5
+#: An atmosphere is 760 000 micron.
+_IMPLAUSIBLE = 10**9
 
 _STATUS: dict[int, GaugeStatus] = {
     0: GaugeStatus.OK,
@@ -212,9 +214,10 @@ class PfeifferTpg(Gauge):
 
 
 def _parse_unit(text: str) -> int:
-    if not re.fullmatch(r"\s*\d\s*", text):
+    digit = text.strip()
+    if not re.fullmatch(r"[0-9]", digit):
         raise ProtocolError(f"the gauge controller gave {text!r} as its unit; a digit was expected")
-    return int(text)
+    return int(digit)
 
 
 def _parse_reading(text: str) -> tuple[GaugeStatus, Fraction]:
@@ -227,4 +230,7 @@ def _parse_reading(text: str) -> tuple[GaugeStatus, Fraction]:
     status = _STATUS.get(int(status_text))
     if status is None:
         raise ProtocolError(f"the gauge controller gave status {status_text}, which no manual knows")
-    return status, Fraction(number)
+    value = Fraction(number)
+    if abs(value) >= _IMPLAUSIBLE:
+        raise ProtocolError(f"the gauge controller gave {text!r}, which is no pressure in any of its units")
+    return status, value

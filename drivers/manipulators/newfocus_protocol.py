@@ -126,7 +126,10 @@ class Exchange:
         await self._talk.send(self._sent)
 
     async def integer(self, query: str) -> int:
-        return int(await self._ask(query, _INTEGER))
+        number = int(await self._ask(query, _INTEGER))
+        if not STEPS_MIN <= number <= STEPS_MAX:
+            raise ProtocolError(f"{number} came in answer to {query}, which is more than the controller can count")
+        return number
 
     async def moving(self, axis: int) -> bool:
         return await self._ask(f"{axis}MD?", _DONE) == b"0"

@@ -46,6 +46,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 _PLAIN = re.compile(r"-?\d+(\.\d+)?")
 _MICRO = Decimal("1e-6")
 _TURN = Decimal(360)
+#: Of any axis, in mm or degrees; beyond these a number was damaged on its way.
+_SMALLEST, _LARGEST = Decimal("1e-12"), Decimal("1e6")
+_LONGEST = 32
 
 
 async def ask(conversation: Conversation, command: str, end: bytes) -> str:
@@ -122,15 +125,19 @@ class Reading:
     def parse(answer: str) -> Reading:
         """Raises `ProtocolError` unless it is seven numbers, the last one 0 or 1."""
         fields = answer.split()
-        if (
-            len(fields) != 7
-            or not all(_NUMBER.fullmatch(field) for field in fields)
-            or Decimal(fields[6]) not in (0, 1)
-        ):
+        if len(fields) != 7 or not all(map(_is_plausible, fields)) or Decimal(fields[6]) not in (0, 1):
             raise ProtocolError(
                 f"the tool gave {answer!r} as the stage's position; six numbers and a moving flag were expected"
             )
         return Reading(tuple(fields[:6]), Decimal(fields[6]) == 1)
+
+
+def _is_plausible(text: str) -> bool:
+    """A number of mm or degrees that a stage may have, and that can be sent back to it as it is."""
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        return False
+    size = abs(Decimal(text))
+    return size == 0 or _SMALLEST <= size < _LARGEST
 
 
 def require_smartsem(version: str) -> None:

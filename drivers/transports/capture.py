@@ -81,7 +81,7 @@ def read_capture(path: str | Path) -> Iterator[CaptureEntry]:
             entry = CaptureEntry(int(fields["t_ns"]), fields["dir"], bytes.fromhex(fields["hex"]))
             if entry.direction not in DIRECTIONS:
                 raise ValueError(f"dir is {entry.direction!r}; accepted: {', '.join(DIRECTIONS)}")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidValue(f"capture file {path}, line {number}: {error!r}") from error
         yield entry
 
@@ -89,6 +89,6 @@ def read_capture(path: str | Path) -> Iterator[CaptureEntry]:
 def _is_header(line: str) -> bool:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(fields, dict) and fields.get("picobridge_capture") == VERSION

@@ -43,10 +43,10 @@ async def read_line(
             deadline = min(loop.time() + gap_s, line_deadline)
         line += chunk
         end = next((index for index, byte in enumerate(line) if byte in _ENDS), None)
-        if end is not None:
+        if end is not None and end <= limit:
             conversation.unread(bytes(line[end:]))
             conversation.received = received + bytes(line[: end + 1])
             return bytes(line[:end])
         if len(line) > limit:
             conversation.received = received + bytes(line)
-            raise ProtocolError(f"{len(line)} bytes without the end of a line", received=bytes(line[:64]))
+            raise ProtocolError(f"more than {limit} bytes without the end of a line", received=bytes(line[:64]))

@@ -55,9 +55,11 @@ class Conversation:
         searched = 0
         while (end := buffer.find(terminator, searched)) < 0:
             searched = max(0, len(buffer) - len(terminator) + 1)
-            if len(buffer) > limit:
-                raise ProtocolError(f"{len(buffer)} bytes without the end of a line", received=bytes(buffer[:64]))
+            if searched > limit:
+                break
             await self._fill(deadline)
+        if not 0 <= end <= limit:
+            raise ProtocolError(f"more than {limit} bytes without the end of a line", received=bytes(buffer[:64]))
         frame = bytes(buffer[:end])
         del buffer[: end + len(terminator)]
         self.received += frame + terminator

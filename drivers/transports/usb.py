@@ -192,14 +192,15 @@ def _identity(address: Address) -> tuple[int, int, str | None]:
 
 def _numbers_of(node: str, address: Address) -> dict[str, int]:
     """Bus and address of /dev/bus/usb/001/007, to which the link points now; each replug gives another address."""
-    path = os.path.realpath(node)
-    if not os.path.exists(path):
-        raise DeviceLost(f"{address}: {node} is not there, so nothing is plugged in where it was")
+    path = node
     try:
+        path = os.path.realpath(node)
+        if not os.path.exists(path):
+            raise DeviceLost(f"{address}: {node} is not there, so nothing is plugged in where it was")
         bus, number = (int(part) for part in path.split("/")[-2:])
-    except ValueError:
+    except ValueError:  # no numbers at its end, or a zero byte within
         raise InvalidValue(
-            f"{address}: node is {node!r}, which is {path}; accepted: a link into /dev/bus/usb"
+            f"{address}: node is {node!r}, which is {path!r}; accepted: a link into /dev/bus/usb"
         ) from None
     return {"bus": bus, "address": number}
 

@@ -47,11 +47,17 @@ def name_of(place: Place) -> str:
     return f"r{place[0]}c{place[1]}"
 
 
+#: More in one sheet is a slip of the pen, and would take the computer's memory.
+_MOST_CELLS = 250_000
+
+
 def grid(rows: int, columns: int, pitch_x_m: float, pitch_y_m: float, origin_m: tuple[float, float]) -> list[Cell]:
     """Rows times columns cells; `origin_m` is the centre of row 0, column 0. Raises `InvalidValue`."""
     for name, number in (("rows", rows), ("columns", columns)):
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10_000:
             raise InvalidValue(f"{name} is {number!r}; accepted: a whole number from 1 to 10000")
+    if rows * columns > _MOST_CELLS:
+        raise InvalidValue(f"rows times columns is {rows * columns}; accepted: at most {_MOST_CELLS} cells")
     for name, pitch in (("pitch_x", pitch_x_m), ("pitch_y", pitch_y_m)):
         if pitch == 0:
             raise InvalidValue(f"{name} is 0; the distance from one cell to the next is accepted, such as '5 mm'")

@@ -35,6 +35,9 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: lambda a, b: a / b if b else math.nan,
 }
 
+#: Longer text is no condition of a person's.
+_LONGEST = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -51,14 +54,17 @@ class Rule:
 def parse_rule(text: str, where: str = "rule") -> Rule:
     """Raises `InvalidValue` for what is no condition, saying which part."""
     source = text.strip()
-    try:
-        tree = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise InvalidValue(
-            f"{where}: {text!r} is no condition: {error}; accepted: such as 'ocv_v < ocv_v.low and z_1khz_ohm < 100'"
-        ) from error
     names: set[str] = set()
-    evaluate = _condition(tree, names, where)
+    try:
+        if len(source) > _LONGEST:
+            raise ValueError(f"it has more than {_LONGEST} characters")
+        evaluate = _condition(ast.parse(source, mode="eval").body, names, where)
+    except InvalidValue:
+        raise
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of brackets in brackets
+        raise InvalidValue(
+            f"{where}: {text!r:.500} is no condition: {error}; accepted: such as 'ocv_v < ocv_v.low and z_1khz_ohm < 100'"
+        ) from error
     return Rule(source, frozenset(names), evaluate)
 
 

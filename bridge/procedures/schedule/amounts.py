@@ -16,6 +16,8 @@ _COMPARISON = re.compile(r"\s*(>=|<=|>|<|=>|=<|≥|≤)?\s*(.*?)\s*", re.DOTALL)
 _SPELLED = {"=>": ">=", "=<": "<=", "≥": ">=", "≤": "<="}
 
 _SECONDS_PER_HOUR = 3600.0
+#: Longer text is no amount, and would keep the expressions busy.
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Amount:
 
 def current(value: object, area_m2: float | None, *, field: str) -> Amount:
     """A current: amperes, amperes by area (needs `area_m2`), or a C-rate. Raises `InvalidValue`."""
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _LONGEST:
         rate = _RATE.fullmatch(value)
         if rate is not None:
             sign, times, by = rate.groups()
@@ -65,7 +67,7 @@ def current(value: object, area_m2: float | None, *, field: str) -> Amount:
 
 def charge(value: object, area_m2: float | None, *, field: str) -> Amount:
     """A charge in coulombs: C, Ah, either by area (needs `area_m2`), or "80 %" of the reference capacity."""
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _LONGEST:
         percent = _PERCENT.fullmatch(value)
         if percent is not None:
             return Amount(float(percent.group(1)) / 100, True, value.strip())
@@ -95,7 +97,7 @@ def _by_area(value: object, unit: str, area_m2: float | None, field: str) -> flo
 
 def comparison(value: object) -> tuple[str | None, object]:
     """(operator, the rest): ">= 4.2 V" is (">=", "4.2 V"); without an operator the first is None."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _LONGEST:
         return None, value
     match = _COMPARISON.fullmatch(value)
     assert match is not None

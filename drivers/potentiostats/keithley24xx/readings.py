@@ -41,9 +41,19 @@ class RawReading(NamedTuple):
 def number(text: str) -> float:
     """Exactly what the text says. Raises `ProtocolError`."""
     try:
-        return float(text)
+        if "_" not in text:  # which Python reads over
+            return float(text)
     except ValueError:
-        raise ProtocolError(f"{text.strip()!r} came where a number was expected") from None
+        pass
+    raise ProtocolError(f"{text.strip()!r} came where a number was expected")
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor NaN, as stamps and status words are. Raises `ProtocolError`."""
+    found = number(text)
+    if not math.isfinite(found):
+        raise ProtocolError(f"{text.strip()!r} came where a finite number was expected")
+    return found
 
 
 def value(text: str) -> tuple[float, Flag]:
@@ -71,7 +81,7 @@ def reading_2400(line: str) -> RawReading:
     so it becomes NaN.
     """
     volts, amperes, _, stamp, status_text = fields(line, 5)
-    status = int(number(status_text))
+    status = int(finite(status_text))
     voltage, voltage_flag = value(volts)
     current, current_flag = value(amperes)
     flags = voltage_flag | current_flag
@@ -86,13 +96,13 @@ def reading_2400(line: str) -> RawReading:
         flags |= Flag.COMPLIANCE
     if status & _RANGE_COMPLIANCE_BIT:
         flags |= Flag.RANGE_COMPLIANCE
-    return RawReading(number(stamp), voltage, current, flags)
+    return RawReading(finite(stamp), voltage, current, flags)
 
 
 def reading_2450(line: str, *, current_is_sourced: bool) -> RawReading:
     """`READ,REL,SOUR,SOURSTAT,STAT`, in the order asked for (2450 manual 6-4: any order; the answer follows it)."""
     measured_text, stamp, sourced_text, source_status_text, _ = fields(line, 5)
-    source_status = int(number(source_status_text))
+    source_status = int(finite(source_status_text))
     measured, measured_flag = value(measured_text)
     sourced, sourced_flag = value(sourced_text)
     flags = measured_flag | sourced_flag
@@ -105,7 +115,7 @@ def reading_2450(line: str, *, current_is_sourced: bool) -> RawReading:
             code=_OVERTEMPERATURE,
         )
     voltage, current = (measured, sourced) if current_is_sourced else (sourced, measured)
-    return RawReading(number(stamp), voltage, current, flags, bool(source_status & OUTPUT_ON))
+    return RawReading(finite(stamp), voltage, current, flags, bool(source_status & OUTPUT_ON))
 
 
 class Form:
@@ -129,7 +139,7 @@ class Form:
         self._seen = self._seen or full
 
 
-_ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"?([^";]*)')
+_ERROR = re.compile(r'\s*([+-]?\d{1,9})\s*,\s*"?([^";]*)')
 
 
 def error_of(line: str) -> tuple[int, str]:

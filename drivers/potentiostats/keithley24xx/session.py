@@ -162,7 +162,7 @@ class Session:
         answer = (await self.line(conversation, self._sync_s)).split()
         try:
             returned = int(float(answer[-1]))
-        except (ValueError, IndexError):
+        except (ValueError, OverflowError, IndexError):
             raise ProtocolError(f"{' '.join(answer)!r} came where {self._number} was expected") from None
         if returned != self._number:
             raise ProtocolError(f"{returned} came back where {self._number} was sent: an old answer")
