@@ -184,6 +184,11 @@ class DeviceTimeout(LinkError, TimeoutError):
 class ProtocolError(LinkError):
     """Bytes arrived that are not what the protocol allows here. The link re-synchronises before the next exchange."""
 
+    default_hint = (
+        "The link puts itself in step again. If it stays: check cable and baud rate, and whether another program "
+        "talks to the device."
+    )
+
 
 class ChecksumError(ProtocolError):
     """A frame's checksum is wrong."""
@@ -201,6 +206,8 @@ class OutOfSync(LinkError):
 class WrongDevice(LinkError):
     """A device answered, but not the one that the configuration names. It gets no command."""
 
+    default_hint = "Is the cable in the right instrument? `picobridge discover` shows what is plugged in where."
+
 
 # --- the device ----------------------------------------------------------------------------------------------------
 
@@ -208,9 +215,13 @@ class WrongDevice(LinkError):
 class DeviceError(PicobridgeError):
     """The device answered with an error of its own; `detail["code"]` is its number, the message its meaning."""
 
+    default_hint = "Nothing was repeated. Put right what the device says, look where it stands, and ask again."
+
 
 class MoveFailed(PicobridgeError):
     """A move ended elsewhere than at its target; `detail["position"]` is where (None if not known)."""
+
+    default_hint = "Look what is in the way and where the device is before you move it again."
 
 
 class CellNotOff(PicobridgeError):
@@ -228,6 +239,8 @@ class Interrupted(PicobridgeError):
 class RunFailed(PicobridgeError):
     """A run ended by a fault; the message says which."""
 
+    default_hint = "What was recorded until then is kept: `picobridge runs` names its folder."
+
 
 class HealthStop(RunFailed):
     """The health watch ended the run, with the source off; `detail["finding"]` is what it found."""
@@ -244,3 +257,5 @@ class BridgeUnreachable(PicobridgeError):
 
 class RequestExpired(PicobridgeError):
     """A request reached the daemon too late, twice, or retained; it was not executed."""
+
+    default_hint = "Ask again with a new id, an expiry of a few seconds ahead, and without the retain flag."

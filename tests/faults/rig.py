@@ -40,10 +40,9 @@ PLACES: Mapping[str, Place] = {
     "relays": Place("modbus-relay", "pty", options={"routes": ROUTES, "timeout_s": 0.2}),
     "gauge": Place("pfeiffer-tpg", "pty"),
 }
-#: an hour: nobody waits for its end; a nanoampere through a gigaohm, whose noise makes every reading another one
+#: an hour: nobody waits for its end; a nanoampere charges the lead through its gigaohm, so that every
+#: reading is another one
 LONG = {"technique": "galvanostatic", "current_a": "1 nA", "duration_s": "1 h", "interval_s": "1 s"}
-#: what the 28 bits of an EmStat leave constant at a set current varies at a set potential
-LONG_OF = {"emstat": {"technique": "potentiostatic", "voltage_v": "1 V", "duration_s": "1 h", "interval_s": "1 s"}}
 SHORT_S = "5 s"
 
 
@@ -97,7 +96,7 @@ class Rig:
 
     async def start(self, device: str = "pstat", **parameters: Any) -> Run:
         """A technique."""
-        return await self.lab.start("technique", {**LONG_OF.get(device, LONG), **parameters}, {"potentiostat": device})
+        return await self.lab.start("technique", {**LONG, **parameters}, {"potentiostat": device})
 
     async def measuring(self, device: str = "pstat", samples: int = 5, **parameters: Any) -> Run:
         """A technique that has begun: so many samples of it are at the recorder."""
@@ -113,7 +112,7 @@ class Rig:
 
     async def measured(self, device: str = "pstat", **parameters: Any) -> None:
         """A short technique from beginning to end, on a path that must be whole."""
-        await self.lab.run("technique", {**LONG_OF.get(device, LONG), "duration_s": SHORT_S, **parameters}, {"potentiostat": device})
+        await self.lab.run("technique", {**LONG, "duration_s": SHORT_S, **parameters}, {"potentiostat": device})
 
     async def ended(self, run: Run, timeout_s: float = 20.0) -> Any:
         """The result of a run, as everybody was told it."""
@@ -224,7 +223,7 @@ async def whole_path(
 ) -> AsyncIterator[Rig]:
     """`mock` and `options` change what a simulated instrument and its driver are made with; `address` is added to the
     device's, `serials` are those that are configured."""
-    world = World(seed=4, speed=speed, loop_resistance_ohm=1e9)
+    world = World(seed=4, speed=speed, loop_resistance_ohm=1e9, stray_f=100e-9)
     world.wiring.set_relay(0, True)
     world.chamber.set_stage(x_m=0.07, y_m=0.07, z_m=0.02, tilt_deg=20.0, rotation_deg=90.0)
     places = {

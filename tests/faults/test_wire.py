@@ -107,8 +107,8 @@ async def test_23_garbage_in_an_answer(path: RigMaker, device: str, where: str) 
 
 @pytest.mark.parametrize(("offset", "mask"), [(12, 0x02), (24, 0x06)], ids=["100 V", "1e9 A"])
 async def test_24_a_flipped_bit_that_makes_an_impossible_value(path: RigMaker, offset: int, mask: int) -> None:
-    """24. A bit of an exponent flips, the length stays: a volt becomes a hundred, a nanoampere a gigaampere. It is never
-    told as a value; the instrument is asked again, and one such reading ends no run."""
+    """24. A bit of an exponent flips, the length stays: a volt becomes a hundred, a nanoampere a gigaampere. It is
+    never told as a value; the instrument is asked again, and one such reading ends no run."""
     async with path("pstat") as rig:
         run = await rig.measuring("pstat")
         (rule,) = rig.served["pstat"].faults.script([{"fault": "corrupt", "offset": offset, "mask": mask}])

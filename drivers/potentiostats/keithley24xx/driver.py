@@ -186,6 +186,9 @@ class Keithley24xx(Potentiostat):
             async with aclosing(samples):
                 async for block in samples:
                     yield block
+        except PicobridgeError as error:
+            error.annotate(device=self.name, operation=run.name)
+            raise
         finally:
             try:
                 if self._energised:
