@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from bridge.transfer import codec
 from bridge.transfer.mqtt import Incoming
-from bridge.transfer.replay import replay_topic
 from drivers.errors import InvalidValue, PicobridgeError
 from drivers.samples import SampleBlock
 
@@ -243,10 +242,10 @@ class CompleteStream:
 
 @asynccontextmanager
 async def complete_stream(
-    listener: Listener, reply_topic: str, ask: Ask, recorder: str, device: str
+    listener: Listener, own_topic: str, ask: Ask, recorder: str, device: str
 ) -> AsyncIterator[CompleteStream]:
-    """`listener` hears the samples of `device` ("+": all) and the replays to whoever has `reply_topic`."""
-    stream = CompleteStream(listener, replay_topic(reply_topic), ask, recorder, device)
+    """`listener` hears the samples of `device` ("+": all) and, on `own_topic`, what is replayed to us."""
+    stream = CompleteStream(listener, own_topic, ask, recorder, device)
     try:
         await stream.start()
         yield stream

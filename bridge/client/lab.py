@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bridge.safety.acts import kinds_of
 from bridge.transfer.messages import Reply, Request, load_object
 from bridge.transfer.mqtt import Incoming, Message
-from bridge.transfer.replay import replay_topic
 from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name
 from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused
 
@@ -21,6 +21,7 @@ from .blocks import BlockStream
 from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
 from .finding import FIND_S, broker_address, find
+from .leases import ClientLeases
 from .proxies import PROXIES, Proxy
 from .runs import Run
 
@@ -51,6 +52,7 @@ class Lab:
         self._runs: dict[str, Run] = {}
         self._waiting: dict[str, tuple[Request, asyncio.Future[Any]]] = {}
         self._offline = asyncio.Event()
+        self._leases = ClientLeases(self.request)
         self.devices: dict[str, Proxy] = {}
         connection.on_reconnected = self._ask_again
 
@@ -84,8 +86,46 @@ class Lab:
         self.devices = {name: PROXIES[info["interface"]](self, name, info) for name, info in known.items()}
 
     async def call(self, device: str, method: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """Call a method of a device; values may be text with units. Raises what the driver raised."""
-        return await self.request("call", {"device": device, "method": method, "arguments": dict(arguments or {})})
+        """Call a method of a device; values may be text with units. Raises what the driver raised.
+
+        What moves or switches needs the lease of the device's group, which is taken, renewed meanwhile, and given back
+        a few seconds after the last call (`control` keeps it longer). Raises `Busy` if somebody else has it.
+        """
+        asked = {"device": device, "method": method, "arguments": dict(arguments or {})}
+        proxy = self.devices.get(device)
+        if proxy is None or not kinds_of(proxy.interface, method, arguments or {}):
+            return await self.request("call", asked)
+        async with self._leases.holding(device) as held:
+            return await self._request("call", asked, lease=held.lease, fence=held.fence)
+
+    @contextlib.asynccontextmanager
+    async def control(self, device: str) -> AsyncIterator[None]:
+        """Nobody else moves the device's group while the block lasts. Raises `Busy`.
+
+        If this program dies, what moves stops within seconds: the daemon hears no renewal.
+        """
+        async with self._leases.holding(device):
+            yield
+
+    async def faults(self) -> dict[str, Any]:
+        """`open`: the latched faults, each with what to do; `starting`: devices that were not read yet."""
+        return dict(await self.request("faults"))
+
+    async def acknowledge(self, fault: int) -> None:
+        """Say that somebody has looked at a latched fault. Nothing is started by it.
+
+        Raises `Refused` while its cause is there, `InvalidValue` if there is no such open fault.
+        """
+        ticket = next((one["ticket"] for one in (await self.faults())["open"] if one["id"] == fault), None)
+        await self.request("acknowledge", {"fault": fault, "ticket": ticket or ""})
+
+    async def state(self, input: str, value: Any, seconds: float | str = 600.0) -> None:
+        """Say what you have seen where a device cannot tell, such as `("stage.touch_alarm", "armed")`."""
+        await self.request("state", {"input": input, "value": value, "for": seconds})
+
+    async def emergency_stop(self) -> dict[str, Any]:
+        """As `stop`; and nothing moves or is energised after it until somebody has acknowledged the fault."""
+        return dict(await self.request("emergency_stop"))
 
     async def start(
         self,
@@ -180,10 +220,10 @@ class Lab:
         """
         if recorder:
             checked_name(recorder, "recorder")
-        own = replay_topic(self.reply_topic)
+        own = self._topics.replay_of(self.reply_topic)
         async with (
             self._connection.listen(self._topics.samples(device), own, retained=False) as heard,
-            complete_stream(heard, self.reply_topic, self.request, recorder, device) as blocks,
+            complete_stream(heard, own, self.request, recorder, device) as blocks,
         ):
             yield blocks
 
@@ -199,12 +239,19 @@ class Lab:
         Raises the daemon's error, or `BridgeUnreachable` if it goes away before it has answered: whether the request
         was executed is then not known.
         """
+        return await self._request(method, params)
+
+    async def _request(
+        self, method: str, params: Mapping[str, Any] | None, *, lease: str = "", fence: int | None = None
+    ) -> Any:
         request = Request(
             method=method,
             params=dict(params or {}),
             sender=self._name,
             expires_at=time.time() + EXPIRY_S,
             reply_to=self.reply_topic,
+            lease=lease,
+            fence=fence,
         )
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = (request, answer)
@@ -232,6 +279,10 @@ class Lab:
         except Refused as error:
             error.hint = error.hint or f"Is {self._user or 'who asks'} the user whom the broker knows?"
             raise
+
+    async def close(self) -> None:
+        """For `connect`: give back what is held."""
+        await self._leases.close()
 
     async def serve(self, listener: Listener) -> None:
         """For `connect`: take in what the daemon says, until cancelled."""
@@ -336,6 +387,7 @@ async def connect(
                     await lab.refresh()
                 yield lab
             finally:
+                await lab.close()
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)
 

@@ -28,6 +28,16 @@
     daemon = "daemon"                   # the daemon's account on the broker; requests_per_s = 50, burst = 200 of a user
     users.alice.role = "operator"       # observer, operator, administrator
 
+    [spool]                             # samples on disk, for who missed some: bridge/daemon/spool_config.py
+    keep = "7 days"
+
+    [interlocks]                        # what may move or be switched on, and when: docs/safety.md
+    vacuum = "required"
+
+    [metrics]                           # for Prometheus, over HTTP
+    port = 9464                         # absent: none
+    address = "127.0.0.1"
+
     [devices.pstat]
     driver = "keithley-24xx"
     address = "visa:TCPIP::192.168.0.5::5025::SOCKET"
@@ -53,16 +63,19 @@ File names are relative to the file they stand in.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.access.options import Access, parse_access
 from bridge.procedures import user_files
 from bridge.procedures.description import Procedure
+from bridge.safety.default_rules import DEFAULT_RULES
+from bridge.safety.interlock_options import InterlockOptions, parse_interlocks
 from bridge.transfer.mqtt import BrokerAddress
 from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name, checked_prefix
 from drivers import registry
@@ -70,13 +83,19 @@ from drivers.errors import ConfigurationError, InvalidValue
 
 from .config_versions import upgrade
 from .problems import Problems, Table
+from .spool_config import SpoolConfig, parse_spool
 from .watch_options import WatchOptions, parse_watch
+
+T = TypeVar("T")
 
 EMBEDDED = "embedded"
 _BRIDGE = (
     *("name", "prefix", "state_dir", "queue_mb", "record", "data_dir", "min_free_mb", "exports", "reports"),
     "procedures",
 )
+
+
+_TABLES = ("bridge", "broker", "access", "spool", "interlocks", "metrics", "devices", "watch", "hil")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +118,14 @@ class BrokerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Where Prometheus finds the daemon's figures. Port 0 takes a free one."""
+
+    port: int
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A checked configuration. Programs (the demo, tests) may also build one without a file."""
 
@@ -116,6 +143,9 @@ class Config:
     watch: WatchOptions = field(default_factory=WatchOptions)
     access: Access | None = None
     """Without it everybody whom the broker lets in may do everything."""
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
+    interlocks: InterlockOptions = field(default_factory=InterlockOptions)
+    metrics: MetricsConfig | None = None
     procedures: tuple[Procedure, ...] = ()
     """The user's own, beside those that picobridge has."""
 
@@ -146,7 +176,7 @@ def load(path: Path) -> Config:
 def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
     """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
     # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
-    top = Table(problems, "", content, ("bridge", "broker", "access", "devices", "watch", "hil"))
+    top = Table(problems, "", content, _TABLES)
     bridge = top.table("bridge", _BRIDGE)
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
@@ -173,6 +203,9 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
         reports=bridge.boolean("reports", True),
         watch=_watch(top),
         access=_access(top),
+        spool=_parsed(top, "spool", parse_spool, SpoolConfig()),
+        interlocks=_interlocks(top, devices),
+        metrics=_metrics(top),
         procedures=_procedures(bridge, folder),
     )
 
@@ -227,6 +260,42 @@ def _access(top: Table) -> Access | None:
             'accepted: [broker] url = "mqtts://...", with what `picobridge broker-config` writes for Mosquitto',
         )
     return parse_access(top.values["access"], lambda key, text: top.problem(f"access.{key}" if key else "access", text))
+
+
+def _interlocks(top: Table, devices: Mapping[str, DeviceConfig]) -> InterlockOptions:
+    known = {driver.name: driver for driver in registry.DRIVERS}
+    interfaces = {
+        name: registry.driver_class(device.driver).interface
+        for name, device in devices.items()
+        if device.driver in known
+    }
+
+    def parse(values: Any) -> InterlockOptions:
+        return parse_interlocks(values, interfaces, DEFAULT_RULES)
+
+    return _parsed(top, "interlocks", parse, InterlockOptions())
+
+
+def _metrics(top: Table) -> MetricsConfig | None:
+    table = top.table("metrics", ("port", "address"))
+    if "port" not in table:
+        return None
+    return MetricsConfig(port=table.integer("port", 0, 0, 65535), address=table.text("address", "127.0.0.1"))
+
+
+def _parsed(top: Table, key: str, parse: Callable[[Any], T], default: T) -> T:
+    """A table through a function that raises `InvalidValue` naming what is wrong in it."""
+    if key not in top:
+        return default
+    try:
+        return parse(top.values[key])
+    except InvalidValue as error:
+        blamed = re.match(r"([\w.-]+) ((?:is|has) .*)", error.message, re.DOTALL)
+        if blamed is None:
+            top.problem(key, f"has a mistake: {error.message}")
+        else:
+            top.problem(f"{key}.{blamed[1]}", blamed[2])
+        return default
 
 
 _ELSEWHERE = ("user", "password", "password_file", "ca", "cert", "key", "version")

@@ -14,32 +14,46 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
+from bridge.access.permissions import STOPS
 from bridge.record.recorder import check_writable
+from bridge.safety.audit import Audit
+from bridge.safety.default_rules import RigDevice, default_rules, groups_of
+from bridge.safety.engine import Interlocks
+from bridge.safety.faults import Faults
+from bridge.safety.leases import Leases
+from bridge.safety.observations import Observations
 from bridge.transfer.aiomqtt_session import connect
 from bridge.transfer.embedded_broker import embedded_broker
 from bridge.transfer.mqtt import BrokerAddress, Connect, Message
-from bridge.transfer.plain import dumps, to_plain
+from bridge.transfer.plain import dumps
 from bridge.transfer.uplink import Uplink
 from drivers import registry
 from drivers.clock import SYSTEM_CLOCK, Clock
-from drivers.errors import InvalidValue
+from drivers.errors import PicobridgeError
 from drivers.interfaces import Device
 
+from .casting import flat
 from .catalogue import Catalogue
 from .config import Config, DeviceConfig
 from .events import Events
+from .guard import Guard
 from .heartbeat import Heartbeats, Overdue
 from .journal import Journal
+from .methods import Methods
+from .observing import Observer
 from .records import Records
-from .requests import SENDER, Requests
+from .requests import Requests
 from .runs import Runs
-from .state import State
+from .safety_requests import SafetyRequests
+from .safety_watch import SafetyWatch
+from .state import JOURNAL_LOST, STATE_LOST, State
+from .streams import Streams
 from .supervisor import DeviceSupervisor
 from .systemd import notify
 from .watchdog import Watchdog
@@ -87,6 +101,7 @@ class Daemon:
         self.devices: dict[str, DeviceSupervisor] = {}
         self.uplink: Uplink
         self.runs: Runs
+        self.streams: Streams
         self._clock_for = clock_for
         self._make = make
         self._open_session = open_session
@@ -94,6 +109,9 @@ class Daemon:
         self._backoff_s = backoff_s
         self._state = State(config.state_dir)
         self._journal = Journal(self._state)
+        self._audit = Audit(config.state_dir / "audit")
+        self._guard: Guard
+        self._observer: Observer
         self._events: Events
         self._records: Records
         self._requests: Requests
@@ -139,8 +157,15 @@ class Daemon:
         if self.config.data_dir is not None:
             await asyncio.to_thread(check_writable, self.config.data_dir)
         devices = {name: self._make(device, self._clock_for(name)) for name, device in self.config.devices.items()}
+        await self._audit.open()
+        self._stack.push_async_callback(self._audit.close)
+        self._make_guard(devices)
         self.broker = self.config.broker.address or BrokerAddress("127.0.0.1", self.config.broker.port)
         self._open_uplink()
+        await self._guard.faults.load()
+        await self.streams.open()
+        self._stack.push_async_callback(self.streams.close)
+        await self._latch_interrupted(interrupted)
         self._supervise(devices)
         await self.runs.report_earlier(interrupted)
         if self.config.broker.address is None:
@@ -149,7 +174,9 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
                 await asyncio.gather(*(supervisor.tried.wait() for supervisor in self.devices.values()))
-        self._spawn(self.runs.settle_interrupted(interrupted), "interrupted runs")
+        for text in self._state.problems:
+            self._events.publish("daemon", text, severity="error")
+        self._spawn(self._settle(interrupted), "what an earlier daemon left")
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
         self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
@@ -164,7 +191,7 @@ class Daemon:
             self._open_session,
             identifier=f"picobridge-{self.config.bridge}-{secrets.token_hex(4)}",
             will=Message(self.topics.status, dumps(self._status("offline")), retain=True),
-            subscriptions=[self.topics.request("+")],
+            subscriptions=self._filters(),
             on_message=lambda incoming: self._requests.receive(incoming),
             backoff_s=self._backoff_s,
         )
@@ -178,10 +205,63 @@ class Daemon:
             self.topics,
             self._events,
             self._records,
+            self._guard,
+            lambda: self.streams,
             self.config.watch,
             self._catalogue,
         )
-        self._requests = Requests(self._handlers(), self.uplink, self.topics, self._events)
+        methods = Methods(
+            self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self._events
+        )
+        self.streams = Streams(
+            self.config.state_dir / "spool",
+            self.config.spool,
+            self.config.min_free_bytes,
+            self.config.queue_bytes,
+            self._state.cursors,
+            self.uplink,
+            self.topics,
+            self._guard,
+        )
+        safety = SafetyRequests(self._guard, self._observer, self._events)
+        self._requests = Requests(
+            {**methods.handlers, **safety.handlers, **self.streams.handlers},
+            self.uplink,
+            self.topics,
+            self._events,
+            self.config.access,
+            self._refused,
+        )
+
+    def _filters(self) -> list[str]:
+        """A user's requests are on topics of its own where the broker proves users; a stop may come without."""
+        if self.config.access is None:
+            return [self.topics.request("+")]
+        return [self.topics.request("+", "+"), *(self.topics.request(method) for method in STOPS)]
+
+    def _refused(self, user: str, method: str, error: PicobridgeError, left_out: int) -> None:
+        self._guard.audit.note("request refused", user=user, method=method, error=error.to_dict(), left_out=left_out)
+
+    def _make_guard(self, devices: Mapping[str, Device]) -> None:
+        """What every command passes."""
+        rig = [RigDevice(name, device.interface) for name, device in devices.items()]
+        options = self.config.interlocks
+        rules = default_rules(rig, options)
+        observations = Observations()
+        self._observer = Observer(observations)
+        leases = Leases(groups_of(rig, options), self._state.fences.next, time.monotonic)
+        faults = Faults(self._state.faults, devices, lambda name: leases.members(leases.group_of(name)), time.time_ns)
+        self._guard = Guard(
+            devices, Interlocks(rules, observations), leases, faults, self._audit, self._read, self._fault_latched
+        )
+
+    async def _read(self, device: str, method: str) -> None:
+        if device in self.devices:
+            await self.devices[device].read(method)
+
+    def _fault_latched(self, kind: str, device: str, text: str) -> None:
+        hint = "`picobridge faults` shows it, `picobridge acknowledge` clears it once its cause is gone."
+        self._events.publish("safety", text, severity="error", device=device, fault=kind, hint=hint)
 
     def _supervise(self, devices: Mapping[str, Device]) -> None:
         epoch = f"{time.time_ns():x}"
@@ -192,13 +272,41 @@ class Daemon:
                 self.uplink,
                 self.topics,
                 self._events,
+                self._guard,
+                self._observer,
                 stream=f"{name}-{epoch}",
                 queue_bytes=self.config.queue_bytes,
+                spool=self.streams.spool,
                 heartbeat=self._heartbeats.add(name),
             )
+            if supervisor.pump is not None:
+                self.streams.attach(supervisor.pump)
             self.devices[name] = supervisor
             self._spawn(supervisor.supervise(), f"supervise {name}")
+        self._spawn(self.streams.retain(), "spool retention")
+        watch = SafetyWatch(self._guard, self.devices, self.runs, self._events, self._heartbeats.add("safety"))
+        self._spawn(watch.run(), "safety watch")
         self._spawn(Watchdog(self._heartbeats, self._hangs).run(), "watchdog")
+
+    async def _latch_interrupted(self, left: Mapping[str, Any]) -> None:
+        """Runs that an earlier daemon did not end may have left something on: a person has to look."""
+        for run, entry in left.items():
+            used = [name for name in flat(entry.get("devices", {})) if name in self.config.devices]
+            for name in used:
+                await self._guard.faults.latch(
+                    "interrupted",
+                    name,
+                    f"run {run} was interrupted while it used {name}",
+                    hint="Look at the sample, then acknowledge; `picobridge resume` goes on with a run that allows it.",
+                )
+
+    async def _settle(self, interrupted: Mapping[str, Any]) -> None:
+        """Once every device was read, what an earlier daemon left is known again; a person may acknowledge it."""
+        await self.runs.settle_interrupted(interrupted)
+        for supervisor in self.devices.values():
+            await supervisor.was_connected.wait()
+        for kind in (STATE_LOST, JOURNAL_LOST):
+            self._guard.over(kind, "")
 
     def _hangs(self, late: Overdue) -> None:
         self._events.publish("daemon", f"{late}", severity="error", device=late.name)
@@ -214,6 +322,7 @@ class Daemon:
             "bridge": self.config.bridge,
             "version": self.version,
             "devices": list(self.config.devices),
+            "access": self.config.access is not None,
         }
 
     # --- stop --------------------------------------------------------------------------------------------------
@@ -243,114 +352,12 @@ class Daemon:
                 task.cancel()
         await asyncio.gather(*(t for t in self._tasks if t not in uplink_tasks), return_exceptions=True)
         await asyncio.gather(*(supervisor.close() for supervisor in self.devices.values()))
+        await self._guard.close()
         self.uplink.retain(self.topics.status, dumps(self._status("offline")))
         if uplink_tasks and not await self.uplink.flush(self._flush_s):
             pumps = [supervisor.pump for supervisor in self.devices.values() if supervisor.pump is not None]
             self.left_behind = sum(pump.pending for pump in pumps)
             LOG.error("%d samples could not be delivered before the end: no broker took them", self.left_behind)
-
-    # --- requests ----------------------------------------------------------------------------------------------
-
-    def _handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]]:
-        return {
-            "ping": self._ping,
-            "devices": self._describe_devices,
-            "call": self._call,
-            "procedures": self._describe_procedures,
-            "run": self._run,
-            "abort": self._abort,
-            "pause": self._pause,
-            "continue": self._continue,
-            "resume": self._resume,
-            "answer": self._answer,
-            "runs": self._list_runs,
-            "stop": self._stop_everything,
-        }
-
-    async def _ping(self, params: Mapping[str, Any]) -> Any:
-        _accept(params)
-        return {"version": self.version, "bridge": self.config.bridge, "time_s": time.time()}
-
-    async def _describe_devices(self, params: Mapping[str, Any]) -> Any:
-        _accept(params)
-        return {name: supervisor.describe() for name, supervisor in self.devices.items()}
-
-    async def _call(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "device", "method", "arguments")
-        name, method = params.get("device"), params.get("method")
-        supervisor = self.devices.get(name) if isinstance(name, str) else None
-        if supervisor is None:
-            raise InvalidValue(f"device is {name!r}; accepted: {', '.join(self.devices) or 'none'}")
-        if not isinstance(method, str):
-            raise InvalidValue(f"method is {method!r}; accepted: text")
-        return to_plain(await supervisor.call(method, _table(params, "arguments")))
-
-    async def _describe_procedures(self, params: Mapping[str, Any]) -> Any:
-        _accept(params)
-        return self._catalogue.describe()
-
-    async def _run(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "procedure", "parameters", "devices", "watch")
-        procedure = params.get("procedure")
-        if not isinstance(procedure, str):
-            raise InvalidValue(f"procedure is {procedure!r}; accepted: text")
-        run = await self.runs.start(
-            procedure, _table(params, "parameters"), _table(params, "devices"), params.get("watch"), by=SENDER.get()
-        )
-        return {"run": run.run}
-
-    async def _resume(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "run")
-        return {"run": (await self.runs.resume(params.get("run"), by=SENDER.get())).run}
-
-    async def _pause(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "run")
-        run = self.runs.find(params.get("run"))
-        run.pause()
-        return run.describe()
-
-    async def _continue(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "run")
-        run = self.runs.find(params.get("run"))
-        run.go_on()
-        return run.describe()
-
-    async def _answer(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "run", "question", "choice", "values")
-        run = self.runs.find(params.get("run"))
-        run.questions.answer(params.get("question"), params.get("choice"), _table(params, "values"), SENDER.get())
-        return {"run": run.run}
-
-    async def _abort(self, params: Mapping[str, Any]) -> Any:
-        _accept(params, "run")
-        return (await self.runs.abort(params.get("run"))).describe()
-
-    async def _list_runs(self, params: Mapping[str, Any]) -> Any:
-        _accept(params)
-        return self.runs.states()
-
-    async def _stop_everything(self, params: Mapping[str, Any]) -> Any:
-        running = self.runs.cancel_all()
-        outcomes = await asyncio.gather(*(supervisor.make_safe() for supervisor in self.devices.values()))
-        await self.runs.wait(running)
-        self._events.publish("safety", "everything was brought to its safe state on request", severity="warning")
-        return {
-            "runs": [run.run for run in running],
-            "devices": dict(zip(self.devices, outcomes, strict=True)),
-        }
-
-
-def _accept(params: Mapping[str, Any], *names: str) -> None:
-    for key in params:
-        if key not in names:
-            raise InvalidValue(f"parameter {key!r:.100} is not known; accepted: {', '.join(names) or 'none'}")
-
-
-def _table(params: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = params.get(key, {})
-    if not isinstance(value, dict):
-        raise InvalidValue(f"{key} is {value!r:.100}; accepted: an object")
-    return value
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -42,6 +42,8 @@ class Parts:
     ) -> None:
         #: whether a technique under way may be ended for a pause: whoever runs it can be paused, and all above it
         self.pausable = description is not None and description.pausable
+        #: whether what runs now may move a tip with the cell on
+        self.approaches = description is not None and description.approaches
         self._resumable = description is not None and description.resumable
         self._run = run
         self._catalogue = catalogue
@@ -92,6 +94,7 @@ class Parts:
         self._changed()
         part = Part(self._run, self, path, share, pausable=pausable and procedure.pausable, saved=self.saved_of(path))
         above, self.pausable = self.pausable, part.pausable
+        approached, self.approaches = self.approaches, procedure.approaches
         shown = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
         watch = self._run.watch
         try:
@@ -104,7 +107,7 @@ class Parts:
                 error.annotate(device="", operation=name)
             raise
         finally:
-            self.pausable = above
+            self.pausable, self.approaches = above, approached
             entry["ended_ns"] = time.time_ns()
             self._changed()
         if self._saves.pop(path, None) is not None:  # performed again under the same title, it begins from the start

@@ -1,18 +1,20 @@
-"""A potentiostat whose blocks are published, and recorded, as they pass."""
+"""A potentiostat whose blocks are kept, published, and recorded, as they pass."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from bridge.record import Recording
+from bridge.safety.acts import act_of_technique
 from bridge.transfer.pump import SamplePump
-from drivers.errors import DeviceLost, HealthStop, RunFailed
+from drivers.errors import CellNotOff, DeviceLost, HealthStop, LinkError, RunFailed
 from drivers.interfaces import Device, Identity, Potentiostat, PotentiostatCapabilities
 from drivers.samples import SampleBlock
 from drivers.techniques import Technique
 
+from .guarded import guarded
 from .supervisor import DeviceSupervisor
 from .watch import RunWatch, now_s
 
@@ -32,6 +34,8 @@ class PublishedPotentiostat(Potentiostat):
         attributes: Callable[[], Mapping[str, Any]],
         recording: Callable[[], Recording | None],
         is_to_stop: Callable[[], bool],
+        run: str,
+        by: str,
         watch: RunWatch | None = None,
     ) -> None:
         device = supervisor.device
@@ -42,6 +46,8 @@ class PublishedPotentiostat(Potentiostat):
         self._attributes = attributes
         self._recording = recording
         self._is_to_stop = is_to_stop
+        self._run_id = run
+        self._by = by
         self.watch = watch
         self.name = supervisor.name
         self.clock = device.clock
@@ -57,45 +63,79 @@ class PublishedPotentiostat(Potentiostat):
         """As the driver's. Raises, with the cell off, `RunFailed` if the samples cannot be got rid of, `HealthStop` if
         the health watch says so."""
         patience_s = max(BLOCKED_S, 3 * getattr(technique, "interval_s", 0.0))
-        watch = self.watch
+        watch, spool = self.watch, self._supervisor.spool
         came_s = command_s = 0.0
         stopped = False
         if watch is not None:
             watch.begin(self.name, technique, self._device.capabilities)
-        try:
-            async with aclosing(self._device.run(technique)) as blocks:
-                async for block in blocks:
-                    came_s = now_s()
-                    stop = None if watch is None else watch.add(self.name, block)
-                    taken = self._publish(block, technique)
-                    recording = self._recording()
-                    if stop is not None:
+        async with self._acting(technique):
+            try:
+                async with aclosing(self._device.run(technique)) as blocks:
+                    async for block in blocks:
+                        came_s = now_s()
+                        stop = None if watch is None else watch.add(self.name, block)
+                        taken = self._publish(block, technique)
+                        recording = self._recording()
+                        if stop is not None:
+                            if recording is not None:
+                                recording.add(self.name, taken)
+                            command_s = now_s()
+                            raise stop
                         if recording is not None:
-                            recording.add(self.name, taken)
-                        command_s = now_s()
-                        raise stop
-                    if recording is not None:
-                        await self._record(recording, taken, technique, patience_s)
-                    if self._pump.full and not await self._pump.room(patience_s):
-                        raise RunFailed(
-                            f"no sample could be published for {patience_s:g} s and the queue is full "
-                            f"({self._pump.waiting_bytes} bytes): the source was switched off before a sample is lost",
-                            device=self.name,
-                            operation=technique.name,
-                            hint="Is the broker running? The samples taken so far are sent when it is back.",
-                        )
-                    if self._is_to_stop() and not stopped:  # a pause was asked for between two techniques
-                        stopped = True
-                        await self._device.stop()
-                    yield block
-        except HealthStop as stop:  # leaving the driver's iterator has switched the source off and proven it
-            assert watch is not None
-            watch.stopped(stop, command_s - came_s, now_s() - came_s)
-            raise
-        except DeviceLost as error:
-            error.annotate(device=self.name, operation=technique.name)
-            self._supervisor.lost(error)
-            raise
+                            await self._record(recording, taken, technique, patience_s)
+                        if spool.exhausted or (spool.full and not await spool.room(patience_s)):
+                            raise self._no_room(technique, patience_s)
+                        if self._pump.full and not await self._pump.room(patience_s):
+                            raise RunFailed(
+                                f"no sample could be published for {patience_s:g} s and the queue is full "
+                                f"({self._pump.waiting_bytes} bytes): the source was switched off before a sample is "
+                                "lost",
+                                device=self.name,
+                                operation=technique.name,
+                                hint="Is the broker running? The samples taken so far are sent when it is back.",
+                            )
+                        if self._is_to_stop() and not stopped:  # a pause was asked for between two techniques
+                            stopped = True
+                            await self._device.stop()
+                        yield block
+            except HealthStop as stop:  # leaving the driver's iterator has switched the source off and proven it
+                assert watch is not None
+                watch.stopped(stop, command_s - came_s, now_s() - came_s)
+                raise
+            except DeviceLost as error:
+                error.annotate(device=self.name, operation=technique.name)
+                self._supervisor.lost(error)
+                raise
+
+    @asynccontextmanager
+    async def _acting(self, technique: Technique) -> AsyncIterator[None]:
+        """Past the guard; what the source does is observed."""
+        act = act_of_technique(self.name, technique, by=self._by, run=self._run_id)
+        observer = self._supervisor.observer
+        async with self._supervisor.guard.acting(act):
+            observer.begins(self.name, technique)
+            cell = "unknown"
+            try:
+                yield
+                cell = "off"
+            except (CellNotOff, LinkError):
+                raise
+            except BaseException:
+                cell = "off"  # the driver's iterator was left, which has switched the source off and proven it
+                raise
+            finally:
+                if self._supervisor.connected:
+                    observer.cell(self.name, cell)
+
+    def _no_room(self, technique: Technique, patience_s: float) -> RunFailed:
+        exhausted = self._supervisor.spool.exhausted
+        why = "the spool is as large as it may be" if exhausted else f"the disk took none for {patience_s:g} s"
+        return RunFailed(
+            f"no more samples can be kept, {why}: the source was switched off before a sample is lost",
+            device=self.name,
+            operation=technique.name,
+            hint="Make room on the disk of the state directory, or look at [spool] in the configuration.",
+        )
 
     async def _record(self, recording: Recording, block: SampleBlock, technique: Technique, patience_s: float) -> None:
         """Raises `RunFailed` if the record can take no more: the source goes off before a sample is lost."""
@@ -114,6 +154,7 @@ class PublishedPotentiostat(Potentiostat):
     def _publish(self, block: SampleBlock, technique: Technique) -> SampleBlock:
         attributes = {**block.attributes, "technique": technique.name, **self._attributes()}
         taken = self._pump.take(block, attributes)
+        self._supervisor.observer.block(self.name, block, technique)
         self._supervisor.latest.offer(taken)
         self._supervisor.count()
         return taken
@@ -149,9 +190,12 @@ def for_run(
     attributes: Callable[[], Mapping[str, Any]],
     recording: Callable[[], Recording | None],
     is_to_stop: Callable[[], bool],
+    run: str,
+    by: str,
+    mode: Callable[[], str],
     watch: RunWatch | None = None,
 ) -> Device:
     """The device as a procedure gets it."""
     if supervisor.pump is None:
-        return supervisor.device
-    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording, is_to_stop, watch)
+        return guarded(supervisor, run, by, mode)
+    return PublishedPotentiostat(supervisor, supervisor.pump, attributes, recording, is_to_stop, run, by, watch)

@@ -38,6 +38,8 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 #: Who asked for what is being executed in this task, as the program names itself; `CALLER` says more.
 SENDER: ContextVar[str] = ContextVar("sender", default="")
+#: Where the answer to it goes, "" for nowhere.
+REPLY_TO: ContextVar[str] = ContextVar("reply_to", default="")
 
 #: So many requests may be under way at a time.
 AT_ONCE = 64
@@ -208,6 +210,7 @@ class Requests:
         self, request: Request, caller: Caller, handler: Handler, answer: _Answer, incoming: Incoming
     ) -> None:
         CALLER.set(caller)
+        REPLY_TO.set(request.reply_to)
         SENDER.set(caller.sender)
         try:
             reply = Reply(request.id, result=await handler(request.params))

@@ -12,6 +12,7 @@ from typing import Any
 from bridge.procedures.context import Answer, Question
 from bridge.procedures.description import Procedure
 from bridge.record import Recording
+from bridge.safety.acts import APPROACH
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
@@ -47,8 +48,8 @@ class RunStatus(StrEnum):
 class Run:
     """A `bridge.procedures.context.Context`. `devices` are the supervisors by role.
 
-    `description` is the procedure's, None for a single technique. `save` puts what a resume needs on disk. A run that
-    goes on where another was interrupted has that one's id as `resumes`, and what it had `saved`.
+    `description` is the procedure's, None for a single technique. `save` puts what a resume needs on disk. `by` is who
+    started it. A run that goes on where another was interrupted has that one's id as `resumes`, and what it `saved`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Run:
         *,
         description: Procedure | None = None,
         watch: WatchOptions | None = None,
+        by: str = "",
         resumes: str = "",
         saved: Sequence[Any] = (),
     ) -> None:
@@ -90,6 +92,7 @@ class Run:
         #: where the run is recorded, if it is
         self.recording: Recording | None = None
         self._cancelled = False
+        self._failure: PicobridgeError | None = None
         self._parameters = to_plain(parameters)
         self._uplink = uplink
         self._topics = topics
@@ -106,7 +109,16 @@ class Run:
         self._background: set[asyncio.Task[None]] = set()
         self._handles = {
             role: tuple(
-                for_run(supervisor, self._attributes, lambda: self.recording, self._is_to_stop, self.watch)
+                for_run(
+                    supervisor,
+                    self._attributes,
+                    lambda: self.recording,
+                    self._is_to_stop,
+                    run,
+                    by,
+                    lambda: APPROACH if self.parts.approaches else "",
+                    self.watch,
+                )
                 for supervisor in players
             )
             for role, players in devices.items()
@@ -233,6 +245,12 @@ class Run:
             self._cancelled = True
             self.work.cancel()
 
+    def fail(self, error: PicobridgeError) -> None:
+        """Abort, for a reason that is no person's wish: the run has failed with it. The first reason counts."""
+        if not self._cancelled:
+            self._failure = error
+            self.cancel()
+
     async def finish(self, work: asyncio.Future[Any]) -> None:
         """Wait for the procedure, whatever becomes of it. Its task being cancelled is the run being aborted."""
         await asyncio.wait([work])
@@ -241,7 +259,8 @@ class Run:
             self.result = to_plain(work.result())
             self.status = RunStatus.FINISHED
         except asyncio.CancelledError:
-            self.status = RunStatus.ABORTED
+            self.status = RunStatus.ABORTED if self._failure is None else RunStatus.FAILED
+            self.error = self._failure
         except Exception as error:
             self.status = RunStatus.FAILED
             self.error = error if isinstance(error, PicobridgeError) else RunFailed(f"internal error: {error!r}")

@@ -13,19 +13,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.procedures.description import Procedure, Role
+from bridge.safety.leases import Lease
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
-from drivers.errors import InvalidValue, Refused
+from drivers.errors import InvalidValue, PicobridgeError, Refused
 
 from . import technique_run
 from .casting import cast_roles, flat
 from .catalogue import Catalogue
 from .events import Events
+from .guard import Guard
 from .journal import Journal
 from .records import Records
 from .run import Run, RunStatus
 from .space import expected_bytes
+from .streams import Streams
 from .supervisor import DeviceSupervisor
 from .watch_options import WatchOptions, parse_watch
 
@@ -48,6 +51,8 @@ class Runs:
         topics: Topics,
         events: Events,
         records: Records,
+        guard: Guard,
+        streams: Callable[[], Streams],
         watch: WatchOptions | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
@@ -57,6 +62,8 @@ class Runs:
         self._topics = topics
         self._events = events
         self._records = records
+        self._guard = guard
+        self._streams = streams
         self._watch = watch or WatchOptions()
         self._catalogue = catalogue or Catalogue()
         self._runs: dict[str, Run] = {}
@@ -83,8 +90,8 @@ class Runs:
         """Returns as soon as it is under way. `watch` overrides the configuration's [watch] for this run; `by` is who
         asked. `resumes` is the run that this one goes on from, and `saved` what that had saved.
 
-        Raises `InvalidValue`, `DeviceLost`, `Busy`, `RunFailed` (it cannot be recorded); nothing has been sent to a
-        device then.
+        Raises `InvalidValue`, `DeviceLost`, `Busy`, `FaultLatched`, `RunFailed` (it cannot be recorded); nothing has
+        been sent to a device then.
         """
         plan = self._plan(procedure, parameters)
         cast = cast_roles(plan.roles, devices, self._devices)
@@ -101,29 +108,31 @@ class Runs:
             self._journal.save,
             description=plan.description,
             watch=watched if watched.enabled else None,
+            by=by,
             resumes=resumes,
             saved=saved,
         )
         claimed: list[DeviceSupervisor] = []
+        leases: tuple[Lease, ...] = ()
         stops = self._stops
         try:
             for supervisor in run.supervisors:
                 if supervisor.device.interface != "gauge":  # which everybody may read
                     supervisor.claim(run.run)
                     claimed.append(supervisor)
+                    self._guard.require_sound(supervisor.name, supervisor.device.interface)
+            leases = await self._guard.leases.acquire_for_run([each.name for each in claimed], run.run, by)
             players = {s.name: (role, s) for role, several in cast.items() for s in several}
-            sources = sum(supervisor.pump is not None for supervisor in run.supervisors)
-            await self._records.begin(
-                run, players, by=by, resumes=resumes, expected_bytes=expected_bytes(plan.parsed, sources)
-            )
+            needed = expected_bytes(plan.parsed, sum(supervisor.pump is not None for supervisor in run.supervisors))
+            self._streams().require_room(needed)
+            await self._records.begin(run, players, by=by, resumes=resumes, expected_bytes=needed)
             run.asked = {"given": to_plain(parameters), "watch": watch}
             await self._journal.begin(run.run, self._entry(run))
             if self._stops != stops:
                 await self._journal.end(run.run)
                 raise Refused("everything was stopped while the run was about to start; it was not started")
         except BaseException:
-            for supervisor in claimed:
-                supervisor.release()
+            self._give_back(claimed, leases)
             await self._records.abandon(run)
             raise
         self._runs[run.run] = run
@@ -132,7 +141,7 @@ class Runs:
         gone_on = f", going on from {resumes}" if resumes else ""
         self._events.publish("run", f"run {run.run} ({procedure}) started{gone_on}{asked}", run=run.run)
         run.work = asyncio.ensure_future(plan.work(run, plan.parsed))
-        run.task = asyncio.create_task(self._see_to_its_end(run, run.work, claimed), name=f"run {run.run}")
+        run.task = asyncio.create_task(self._see_to_its_end(run, run.work, claimed, leases), name=f"run {run.run}")
         return run
 
     async def resume(self, name: Any, *, by: str = "") -> Run:
@@ -179,6 +188,12 @@ class Runs:
         run.cancel()
         await asyncio.wait([run.task], timeout=CLEANUP_S)
         return run
+
+    def fail(self, name: str, error: PicobridgeError) -> None:
+        """End a run that goes on although it may not; nothing happens to one that has ended."""
+        run = self._runs.get(name)
+        if run is not None and run.status is RunStatus.RUNNING:
+            run.fail(error)
 
     @property
     def running(self) -> list[Run]:
@@ -258,10 +273,17 @@ class Runs:
         described = run.describe()
         return {**{name: described[name] for name in names}, **run.asked, "saved": run.parts.saves}
 
-    async def _see_to_its_end(self, run: Run, work: asyncio.Future[Any], claimed: list[DeviceSupervisor]) -> None:
-        await run.finish(work)
+    def _give_back(self, claimed: Sequence[DeviceSupervisor], leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self._guard.leases.release(lease.id)
         for supervisor in claimed:
             supervisor.release()
+
+    async def _see_to_its_end(
+        self, run: Run, work: asyncio.Future[Any], claimed: Sequence[DeviceSupervisor], leases: Sequence[Lease]
+    ) -> None:
+        await run.finish(work)
+        self._give_back(claimed, leases)
         try:
             if run.resumable:
                 await self._journal.keep(run.run, self._entry(run))

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from bridge.access.caller import CALLER
+from bridge.safety.acts import Act, Kind, act_of_call
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.pump import SamplePump
+from bridge.transfer.spool import Spool
 from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers import calls
 from drivers.errors import (
     Busy,
+    CellNotOff,
     DeviceLost,
     DeviceTimeout,
     InvalidValue,
@@ -26,14 +30,18 @@ from drivers.errors import (
     Unsupported,
     WrongDevice,
 )
-from drivers.interfaces import Device, Identity, ManipulatorPosition, Pressure, StagePosition
+from drivers.interfaces import Device, Identity, ManipulatorPosition, Pressure, Stage, StagePosition
 from drivers.samples import SampleBlock
 
 from .config import DeviceConfig
 from .events import Events
+from .guard import Guard
 from .heartbeat import Heartbeat
+from .observing import Observer
 
 LOG = logging.getLogger("picobridge.devices")
+
+T = TypeVar("T")
 
 #: How often an idle device is asked: its heart-beat, and what keeps `latest` live.
 POLL_S = 1.0
@@ -47,6 +55,8 @@ COUNTERS_S = 1.0
 SAFE_TIMEOUT_S = 10.0
 #: How long a lost device is left to the run that uses it, before it is connected again (and its source switched off).
 RELEASE_S = 5.0
+#: A gauge is read so often when it is connected, so far apart: what needs a vacuum wants several readings.
+FIRST_READINGS, FIRST_READINGS_S = 3, 0.1
 #: What takes longer hangs (drivers have far shorter deadlines).
 CONNECT_LIMIT_S, POLL_LIMIT_S = 60.0, 30.0
 
@@ -73,11 +83,18 @@ class DeviceSupervisor:
         uplink: Uplink,
         topics: Topics,
         events: Events,
+        guard: Guard,
+        observer: Observer,
         *,
         stream: str,
         queue_bytes: int,
+        spool: Spool,
         heartbeat: Heartbeat | None = None,
     ) -> None:
+        #: what of the samples is on disk
+        self.spool = spool
+        self.guard = guard
+        self.observer = observer
         self.name = config.name
         self.device = device
         self.connection = "connecting"
@@ -101,7 +118,7 @@ class DeviceSupervisor:
         self._released.set()
         self._counters: Throttle[None] = Throttle(COUNTERS_S, lambda _: self._publish_state())
         if device.interface == "potentiostat":
-            self.pump = SamplePump(stream, uplink.wake, queue_bytes)
+            self.pump = SamplePump(stream, uplink.wake, queue_bytes, spool)
             self.pump.changed = self.count
             uplink.attach(self.pump, topics.samples(self.name))
         self._publish_info()
@@ -160,7 +177,19 @@ class DeviceSupervisor:
             return
         self._set("lost", error)
         self._lost.set()
-        self._events.publish("device", f"{self.name} is lost: {error}", severity="error", device=self.name, error=error)
+        text = f"{self.name} is lost: {error.message}"
+        self._events.publish("device", text, severity="error", device=self.name, error=error)
+        acts = [act for act in self.guard.interlocks.under_way() if act.device == self.name]
+        self.observer.lost(self.name, moving=any(Kind.MOVE in act.kinds for act in acts))
+        self.guard.faults.must_be_read(self.name)
+        if acts:
+            doing = " and ".join(sorted({act.method for act in acts}))
+            self.guard.latch(
+                "lost",
+                self.name,
+                f"{self.name} was lost during {doing}: what it does is not known",
+                hint="Look at the instrument. When it is back, it is made safe and read; then acknowledge.",
+            )
 
     async def _let_go(self) -> None:
         """Close the wire of a lost device; what is wrong with it was said already."""
@@ -180,11 +209,16 @@ class DeviceSupervisor:
         except Exception as error:
             known = error if isinstance(error, PicobridgeError) else PicobridgeError(f"internal error: {error!r}")
             if isinstance(error, WrongDevice):
+                self.observer.lost(self.name, wrong_device=True)
                 await self.device.transport.close()
             known.annotate(device=self.name, operation="connect")
             self._not_connected(known)
             return False
+        self.observer.connected(self.name, self.device)
         self._set("connected", None)
+        await self._first_readings()
+        self.guard.faults.was_read(self.name)
+        await self.guard.sound(self.name)
         self.was_connected.set()
         self._publish_info()
         who = " ".join(part for part in (identity.make, identity.model, identity.serial) if part)
@@ -194,6 +228,14 @@ class DeviceSupervisor:
             self.device.on_lost(self._noticed)
         self.tried.set()
         return True
+
+    async def _first_readings(self) -> None:
+        """What the interlocks want to know of it. A device that does not tell has an unknown state, and is told so."""
+        for number in range(FIRST_READINGS if self.device.interface == "gauge" else 1):
+            if number:
+                await asyncio.sleep(FIRST_READINGS_S)
+            with suppress(PicobridgeError):
+                await self._poll()
 
     def _check_serial(self, identity: Identity) -> None:
         wanted = self._config.serial
@@ -241,8 +283,28 @@ class DeviceSupervisor:
                     await self._lost.wait()
 
     async def _poll(self) -> None:
-        value = await getattr(self.device, _POLLS[self.device.interface])()
+        await self.ask(_POLLS[self.device.interface])
+        if isinstance(self.device, Stage):
+            await self.ask("touch_alarm")
+
+    async def ask(self, method: str) -> None:
+        """One reading, published and observed. Raises what the device raises."""
+        asked_s = self.observer.now()
+        value = await getattr(self.device, method)()
+        self.observer.answered(self.name, method, value, asked_s)
         self._publish_reading(value)
+
+    async def read(self, method: str) -> None:
+        """Ask it something harmless for the interlocks, which see what it answers. Never raises."""
+        if not self.connected or (method == "identify" and self.observer.energised(self.name)):
+            return
+        try:
+            await self.ask(method)
+        except DeviceLost as error:
+            self.lost(error)
+        except PicobridgeError as error:
+            self.observer.failed(self.name, method)
+            LOG.debug("%s does not tell its %s: %s", self.name, method, error)
 
     # --- use ---------------------------------------------------------------------------------------------------
 
@@ -284,22 +346,37 @@ class DeviceSupervisor:
             )
         self.require_connected()
         if method in calls.HARMLESS or method in calls.SAFE:
-            return await self._ask(method, keywords)
+            return await self.performed(method, lambda: getattr(device, method)(**keywords))
         if self.run:
             raise Busy(f"{self.name} is used by run {self.run}", device=self.name, hint="Abort that run, or wait.")
         if self.busy:
             raise Busy(f"{self.name} is in the middle of another call", device=self.name, hint="Stop it, or wait.")
+        caller = CALLER.get()
+        act = act_of_call(self.name, device.interface, method, keywords, by=caller.user or caller.sender)
         async with self._lock:
-            return await self._ask(method, keywords)
+            return await self.act(act, lambda: getattr(device, method)(**keywords))
 
-    async def _ask(self, method: str, keywords: Mapping[str, Any]) -> Any:
+    async def act(self, act: Act, perform: Callable[[], Awaitable[T]]) -> T:
+        """One act, past the guard. Raises what the guard and the device raise."""
+        async with self.guard.acting(act):
+            return await self.performed(act.method, perform)
+
+    async def performed(self, method: str, perform: Callable[[], Awaitable[T]]) -> T:
+        """What the device answers is published and observed; an error says which device it is."""
+        asked_s = self.observer.now()
         try:
-            result = await getattr(self.device, method)(**keywords)
-        except PicobridgeError as error:
-            error.annotate(device=self.name, operation=method)
+            result = await perform()
+        except BaseException as error:
+            self.observer.failed(self.name, method)
+            if isinstance(error, PicobridgeError):
+                error.annotate(device=self.name, operation=method)
             if isinstance(error, DeviceLost):
                 self.lost(error)
             raise
+        if method in ("cell_off", "make_safe") and self.device.interface == "potentiostat":
+            self.observer.cell(self.name, "off")
+        # a move ends later than it is asked for: where it ended is as new as its answer
+        self.observer.answered(self.name, method, result, asked_s if method in calls.HARMLESS else self.observer.now())
         self._publish_reading(result)
         return result
 
@@ -316,6 +393,8 @@ class DeviceSupervisor:
             if isinstance(known, DeviceLost):
                 self.lost(known)
             return known.to_dict()
+        if self.device.interface == "potentiostat":
+            self.observer.cell(self.name, "off")
         return "safe"
 
     def _unsafe(self, error: Exception) -> PicobridgeError:
@@ -330,6 +409,9 @@ class DeviceSupervisor:
         known.annotate(device=self.name, operation="make_safe")
         text = f"{self.name} could not be brought to its safe state: {known}"
         self._events.publish("safety", text, severity="error", device=self.name, error=known)
+        if isinstance(known, CellNotOff):
+            self.observer.cell(self.name, "unknown")
+        self.guard.latch("unsafe", self.name, text, hint=known.hint, detail={"cause": known.to_dict()})
         return known
 
     # --- what is published -------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ class Procedure:
 
     `produces` names the fields of the result that a person looks for, each with a line of help. `pausable`: `run` calls
     `Context.pause_point` where it may wait with the source off. `resumable`: `run` calls `Context.save`, and given what
-    was saved (`Context.saved`) goes on from there.
+    was saved (`Context.saved`) goes on from there. `approaches`: it moves a tip with the cell on, in small steps, with the
+    lead watched.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Procedure:
     produces: Mapping[str, str] = field(default_factory=dict)
     pausable: bool = False
     resumable: bool = False
+    approaches: bool = False
 
     def parse(self, values: Mapping[str, Any]) -> Options:
         """Parameters out of plain values (text with units accepted). Raises `InvalidValue` naming the parameter."""

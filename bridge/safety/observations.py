@@ -27,6 +27,7 @@ READ_BY: Mapping[str, str] = {
     "touch_alarm": "touch_alarm",
     "route": "route",
     "pressure_pa": "pressure",
+    "cell": "identify",
 }
 
 #: Readings kept of each input.

@@ -16,11 +16,6 @@ AHEAD_BYTES = 1_000_000
 Stored = tuple[int, int, bytes]
 
 
-def replay_topic(reply_topic: str) -> str:
-    """Where blocks go that are sent again for whoever has its answers at `reply_topic`."""
-    return reply_topic.replace("/reply/", "/replay/", 1)
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One message of a replay."""

@@ -88,6 +88,10 @@ class Topics:
     def reply(self, client: str, user: str = "") -> str:
         return f"{self.prefix}/reply/{user}/{client}" if user else f"{self.prefix}/reply/{client}"
 
+    def replay_of(self, reply_topic: str) -> str:
+        """Where samples go that are sent again for whoever has its answers at `reply_topic`."""
+        return f"{self.prefix}/replay/{reply_topic.removeprefix(f'{self.prefix}/reply/')}"
+
     def request_of(self, topic: str) -> tuple[str, str] | None:
         """User ("" if the topic names none) and method of a request topic; None if it is none of this bridge."""
         start = f"{self.prefix}/request/"

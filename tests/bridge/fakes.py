@@ -221,10 +221,11 @@ class FakeGauge(_Fake, Gauge):
         self.wire = FakeWire()
         super().__init__(self.wire, name=name, clock=clock)
         self._begin()
+        self.reading = Pressure(5e-4, True, GaugeStatus.OK)
 
     async def pressure(self) -> Pressure:
         self.wire.check()
-        return Pressure(float("nan"), False, GaugeStatus.UNDERRANGE)
+        return self.reading
 
 
 def ramp(samples: int, per_block: int = 1, *, end: bool = True) -> list[SampleBlock]:

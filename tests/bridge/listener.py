@@ -73,6 +73,14 @@ class Listener:
         return await self.json(f"{prefix}/events", lambda event: text in event["text"])
 
     async def request(self, prefix: str, method: str, params: Any, **envelope: Any) -> Any:
+        if (
+            method == "call"
+            and isinstance(params, dict)
+            and params.get("method") in _NEED_A_LEASE
+            and "lease" not in envelope
+        ):
+            granted = await self.request(prefix, "lease", {"device": params.get("device"), "ttl": "60 s"})
+            envelope = {**envelope, "lease": granted["lease"], "fence": granted["fence"]}
         identifier = envelope.pop("id", str(uuid.uuid4()))
         reply_to = f"{prefix}/reply/test"
         request = {
@@ -117,6 +125,9 @@ class Listener:
             }
             decoded.append(block)
         return decoded
+
+
+_NEED_A_LEASE = ("move_to", "move_by", "home", "insert", "retract", "set_speed", "select")
 
 
 @asynccontextmanager

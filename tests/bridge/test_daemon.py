@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from bridge.daemon.config import BrokerConfig
-from drivers.errors import Busy, InvalidValue, MoveFailed, PicobridgeError
+from bridge.safety.interlock_options import InterlockOptions
+from drivers.errors import Busy, InterlockViolated, InvalidValue, MoveFailed, PicobridgeError
+from drivers.interfaces import GaugeStatus, Pressure
 
 from .conftest import RigMaker
 from .fakes import START_NS, ramp
@@ -18,7 +20,10 @@ GALVANOSTATIC = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s
 
 
 async def test_devices_are_announced(rig: RigMaker, any_broker: BrokerConfig) -> None:
-    async with rig(any_broker) as r:
+    def underrange(made: dict[str, Any]) -> None:
+        made["gauge"].reading = Pressure(float("nan"), False, GaugeStatus.UNDERRANGE)
+
+    async with rig(any_broker, prepare=underrange) as r:
         status = await r.listener.json(f"{r.prefix}/status")
         assert status["status"] == "online"
         info = await r.listener.json(f"{r.prefix}/devices/stage/info", lambda info: info["identity"] is not None)
@@ -76,8 +81,9 @@ async def test_values_in_si_reach_the_device(rig: RigMaker) -> None:
 
 async def test_a_refusal_says_what_is_accepted(rig: RigMaker) -> None:
     async with rig() as r:
-        with pytest.raises(InvalidValue, match=r"x_m is 1\.0; accepted: -0\.065"):
+        with pytest.raises(InterlockViolated, match="x_m would be 1 m") as caught:
             await r.request("call", device="stage", method="move_to", arguments={"x": 1.0})
+        assert caught.value.hint == "Needed: x_m from -0.065 to 0.065 m is accepted."
         with pytest.raises(InvalidValue, match="accepted: identify, position"):
             await r.request("call", device="stage", method="explode")
         with pytest.raises(InvalidValue, match="accepted: pstat, stage"):
@@ -111,7 +117,8 @@ async def test_a_run_has_its_device_for_itself(rig: RigMaker) -> None:
 
 
 async def test_stop_goes_past_everything(rig: RigMaker, any_broker: BrokerConfig) -> None:
-    async with rig(any_broker) as r:
+    both = InterlockOptions(off=("cell-off",))  # or a cell that is on and a stage that moves exclude each other
+    async with rig(any_broker, interlocks=both) as r:
         stage, pstat = r.device("stage"), r.device("pstat")
         stage.slow = True
         pstat.script = lambda technique: [*ramp(5, end=False), asyncio.Event().wait]

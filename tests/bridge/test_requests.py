@@ -18,7 +18,7 @@ from bridge.daemon.config import BrokerConfig
 from bridge.transfer.messages import load_object
 from drivers.errors import InvalidValue, RequestExpired
 
-from .conftest import Mosquitto, RigMaker, eventually
+from .conftest import Mosquitto, Rig, RigMaker, eventually
 from .listener import listen
 
 MOVE = {"device": "stage", "method": "move_to", "arguments": {"x_m": 0.01}}
@@ -38,6 +38,12 @@ def envelope(prefix: str = "picobridge/lab", **fields: Any) -> bytes:
     ).encode()
 
 
+async def leased(r: Rig) -> dict[str, Any]:
+    """What a request says to move the stage."""
+    granted = await r.request("lease", device="stage", ttl="60 s")
+    return {"lease": granted["lease"], "fence": granted["fence"]}
+
+
 async def test_expired_and_far_ones_are_refused_with_the_daemons_time(rig: RigMaker, any_broker: BrokerConfig) -> None:
     async with rig(any_broker) as r:
         for offset, text in ((-1.0, "expired 1"), (3600.0, "at most 60 s")):
@@ -51,10 +57,10 @@ async def test_expired_and_far_ones_are_refused_with_the_daemons_time(rig: RigMa
 
 async def test_a_repeated_id_acts_once_and_is_answered_again(rig: RigMaker, any_broker: BrokerConfig) -> None:
     async with rig(any_broker) as r:
-        request = envelope(id="once")
+        reply_topic = f"{r.prefix}/reply/once"
+        request = envelope(id="once", reply_to=reply_topic, **await leased(r))
         for _ in range(3):
             await r.listener.client.publish(f"{r.prefix}/request/call", request, qos=1)
-        reply_topic = f"{r.prefix}/reply/test"
         await r.listener.until(lambda: len(r.listener.of(reply_topic)) >= 1)
         await r.listener.client.publish(f"{r.prefix}/request/call", request, qos=1)
         before = len(r.listener.of(reply_topic))
@@ -160,7 +166,7 @@ async def test_a_stop_is_executed_however_it_is_written(rig: RigMaker) -> None:
 @pytest.mark.mosquitto
 async def test_by_hand_with_mosquitto_pub(rig: RigMaker, any_broker: BrokerConfig) -> None:
     async with rig(any_broker) as r:
-        request = envelope(reply_to=f"{r.prefix}/reply/me", id="by-hand", **{"from": "me"})
+        request = envelope(reply_to=f"{r.prefix}/reply/me", id="by-hand", **{"from": "me"}, **await leased(r))
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(r.daemon.broker.port), "-q", "1"]
         command += ["-t", f"{r.prefix}/request/call", "-m", request.decode()]
         await asyncio.to_thread(subprocess.run, command, check=True)
@@ -177,7 +183,7 @@ async def test_mqtt_5_properties_stand_in_for_fields(rig: RigMaker, mosquitto: M
         properties.ResponseTopic = f"{r.prefix}/reply/five"
         properties.CorrelationData = b"correlated"
         properties.MessageExpiryInterval = 20
-        payload = json.dumps({"from": "five", "params": MOVE})
+        payload = json.dumps({"from": "five", "params": MOVE, **await leased(r)})
         async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
             await client.subscribe(f"{r.prefix}/reply/five", qos=1)
             await client.publish(f"{r.prefix}/request/call", payload, qos=1, properties=properties)

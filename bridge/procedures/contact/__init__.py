@@ -57,6 +57,7 @@ PROCEDURE = Procedure(
         "gauge": Role("gauge", required=False),
     },
     run=run,
+    approaches=True,
     produces={
         "verdict": "contact, or not found",
         "ocv_v": "open-circuit voltage that the lead sees",

@@ -1,0 +1,159 @@
+"""What stands between a command and its device: faults, leases, interlocks, and the audit of what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from bridge.access.caller import CALLER
+from bridge.safety.acts import Act, Kind
+from bridge.safety.audit import Audit, act_fields
+from bridge.safety.engine import Interlocks
+from bridge.safety.faults import Faults
+from bridge.safety.leases import Leases
+from drivers.errors import LeaseLost, PicobridgeError, RunFailed
+
+T = TypeVar("T")
+
+LOG = logging.getLogger("picobridge.safety")
+
+#: What rules need to know is asked for by then, or it counts as unknown.
+READ_S = 2.0
+
+
+class Guard:
+    """`devices` are the names of all. `read(device, method)` asks a device and tells the `Observer` what it said; it
+    never raises. `told(kind, device, text)` says that a fault was latched."""
+
+    def __init__(
+        self,
+        devices: Iterable[str],
+        interlocks: Interlocks,
+        leases: Leases,
+        faults: Faults,
+        audit: Audit,
+        read: Callable[[str, str], Awaitable[None]],
+        told: Callable[[str, str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.devices = tuple(devices)
+        self.interlocks = interlocks
+        self.leases = leases
+        self.faults = faults
+        self.audit = audit
+        self.clock = clock
+        self._read = read
+        self._told = told
+        self._latching: set[asyncio.Task[Any]] = set()
+
+    # --- acts ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def acting(self, act: Act) -> AsyncIterator[None]:
+        """Checked, audited, and checked again right before its bytes go out; looked after while it lasts.
+
+        Raises `FaultLatched`, `LeaseLost`, `Busy`, `Refused`, `InterlockViolated`, `AuditFailed`: nothing has been sent
+        then. Nothing is asked of an act that neither moves nor energises.
+        """
+        if not act.kinds:
+            yield
+            return
+        await self._admit(act)
+        lease = self.leases.holder(act.device)
+        number = await self.audit.intent(act, fence=None if lease is None else lease.fence, user=CALLER.get().user)
+        try:
+            self._require(act)
+            with self.interlocks.acting(act, self.clock):
+                yield
+        except PicobridgeError as error:
+            self.audit.note_outcome(number, error)
+            raise
+        except BaseException as error:
+            self.audit.note_outcome(number, RunFailed(f"it ended by {type(error).__name__}: {error}"))
+            raise
+        else:
+            self.audit.note_outcome(number)
+
+    async def _admit(self, act: Act) -> None:
+        try:
+            self._require(act)
+            await self._refresh(act)
+            self.interlocks.require(act, self.clock())
+        except PicobridgeError as error:
+            self.audit.note("refused", error=error.to_dict(), user=CALLER.get().user, **act_fields(act))
+            raise
+
+    def _require(self, act: Act) -> None:
+        """No fault forbids it, and whoever asks holds the lease; a run has its own, which must still count."""
+        self.faults.require(act)
+        if act.run:
+            holder = self.leases.holder(act.device)
+            if holder is None or holder.holder != f"run {act.run}":
+                raise LeaseLost(f"{act.device} is not held by run {act.run} any more", device=act.device)
+            return
+        caller = CALLER.get()
+        self.leases.check(act.device, caller.lease, caller.fence)
+
+    async def _refresh(self, act: Act) -> None:
+        """Read what the rules would find missing or old. What does not answer in time stays so."""
+        wanted = self.interlocks.wanted(act, self.clock())
+        if not wanted:
+            return
+        reading = [asyncio.ensure_future(self._read(device, method)) for device, method in sorted(wanted)]
+        _, late = await asyncio.wait(reading, timeout=READ_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+    def require_sound(self, device: str, interface: str) -> None:
+        """Raises `FaultLatched` if nothing could be done with a device anyway."""
+        kind = Kind.ENERGISE if interface == "potentiostat" else Kind.MOVE
+        self.faults.require(Act(device=device, interface=interface, method="run", kinds=frozenset({kind})))
+
+    # --- faults ----------------------------------------------------------------------------------------------------
+
+    def latch(
+        self, kind: str, device: str, text: str, *, hint: str = "", detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Forbids from now; on disk soon, and before `close` returns."""
+        self._tell(kind, device, text)
+        self._later(self.faults.latch(kind, device, text, hint=hint, detail=detail), f"latch {kind}")
+
+    async def latch_and_make_safe(
+        self, kind: str, device: str, text: str, make_safe: Callable[[], Awaitable[T]], *, hint: str = ""
+    ) -> T:
+        """Both at once; the fault is on disk when it returns. Raises what `make_safe` raises."""
+        self._tell(kind, device, text)
+        return await self.faults.latch_and_make_safe(kind, device, text, make_safe, hint=hint)
+
+    async def sound(self, device: str) -> None:
+        """The device was made safe and read: what was wrong with it before is over, which a person may acknowledge."""
+        for fault in self.faults.open():
+            if fault.device == device:
+                await self.faults.cause_gone(fault.kind, device)
+
+    def over(self, kind: str, device: str) -> None:
+        """What caused a fault is over; a person may acknowledge it then."""
+        self._later(self.faults.cause_gone(kind, device), f"{kind} is over")
+
+    async def close(self) -> None:
+        """Waits until what was latched is on disk."""
+        await asyncio.gather(*self._latching, return_exceptions=True)
+
+    def _tell(self, kind: str, device: str, text: str) -> None:
+        self.audit.note("fault", fault=kind, device=device, text=text)
+        self._told(kind, device, text)
+
+    def _later(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._latching.add(task)
+        task.add_done_callback(self._latched)
+
+    def _latched(self, task: asyncio.Task[Any]) -> None:
+        self._latching.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("a fault is in force and could not be stored: %s", error)

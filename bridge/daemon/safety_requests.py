@@ -1,0 +1,169 @@
+"""Requests about safety: who controls what, what is latched, which rules hold, what a person has seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from bridge.access.caller import CALLER
+from bridge.safety.leases import Lease
+from drivers.errors import InvalidValue
+from drivers.quantities import quantity
+
+from .events import Events
+from .guard import Guard
+from .observing import Observer
+from .params import accept, text_of, whole_number
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+#: How long a person's word counts unless said otherwise.
+STATED_S = 600.0
+
+
+def asker() -> str:
+    """Who asks, as the audit and the events name it."""
+    caller = CALLER.get()
+    return caller.sender or caller.user
+
+
+class SafetyRequests:
+    """`handlers` are the methods by name."""
+
+    def __init__(self, guard: Guard, observer: Observer, events: Events) -> None:
+        self._guard = guard
+        self._observer = observer
+        self._events = events
+        self.handlers: Mapping[str, Handler] = {
+            "lease": self._lease,
+            "renew": self._renew,
+            "release": self._release,
+            "takeover": self._take_over,
+            "leases": self._leases,
+            "faults": self._faults,
+            "acknowledge": self._acknowledge,
+            "rules": self._rules,
+            "override": self._override,
+            "end_override": self._end_override,
+            "state": self._state,
+        }
+
+    # --- leases ----------------------------------------------------------------------------------------------------
+
+    async def _lease(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "device", "ttl")
+        lease = await self._guard.leases.acquire(self._target(params), asker(), _ttl(params))
+        await self._guard.audit.record("lease", group=lease.group, holder=lease.holder, fence=lease.fence)
+        return self._described(lease)
+
+    async def _renew(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "lease")
+        return self._described(self._guard.leases.renew(text_of(params, "lease")))
+
+    async def _release(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "lease")
+        lease = self._guard.leases.release(text_of(params, "lease"))
+        return None if lease is None else self._described(lease)
+
+    async def _take_over(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "device", "reason", "ttl")
+        reason = text_of(params, "reason")
+        await self._guard.audit.record("takeover", group=params["device"], reason=reason, by=asker())
+        lease, ended = await self._guard.leases.take_over(self._target(params), asker(), reason, _ttl(params))
+        if ended is not None:
+            self._events.publish("safety", ended.why, severity="warning", holder=ended.lease.holder, by=lease.holder)
+        return self._described(lease)
+
+    async def _leases(self, params: Mapping[str, Any]) -> Any:
+        accept(params)
+        return [self._described(lease, secret=True) for lease in self._guard.leases.held()]
+
+    def _target(self, params: Mapping[str, Any]) -> str:
+        name = text_of(params, "device")
+        known = self._guard.devices
+        group = self._guard.leases.group_of(name)
+        if name not in known and not any(self._guard.leases.group_of(device) == group for device in known):
+            raise InvalidValue(f"device is {name!r}; accepted: {', '.join(known) or 'none'}, or a group of them")
+        return name
+
+    def _described(self, lease: Lease, *, secret: bool = False) -> dict[str, Any]:
+        """The id of a lease is for its holder only: who has it may act."""
+        left = None if lease.until_s is None else max(0.0, lease.until_s - self._guard.clock())
+        known = {
+            "group": lease.group,
+            "devices": list(self._guard.leases.members(lease.group)),
+            "holder": lease.holder,
+            "fence": lease.fence,
+            "ttl_s": lease.ttl_s,
+            "left_s": left,
+        }
+        return known if secret else {"lease": lease.id, **known}
+
+    # --- faults ----------------------------------------------------------------------------------------------------
+
+    async def _faults(self, params: Mapping[str, Any]) -> Any:
+        accept(params)
+        return self._guard.faults.state()
+
+    async def _acknowledge(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "fault", "ticket")
+        number = whole_number(params, "fault")
+        await self._guard.audit.record("acknowledge", fault=number, by=asker(), user=CALLER.get().user)
+        fault = await self._guard.faults.acknowledge(number, str(params.get("ticket", "")), asker())
+        if fault.device:
+            self._observer.adrift.discard(fault.device)
+        text = f"fault {number} ({fault.text}) was acknowledged by {asker()}; nothing was started by that"
+        self._events.publish("safety", text, device=fault.device, by=asker())
+        return {"fault": number}
+
+    # --- rules -----------------------------------------------------------------------------------------------------
+
+    async def _rules(self, params: Mapping[str, Any]) -> Any:
+        accept(params)
+        return self._guard.interlocks.state(self._guard.clock())
+
+    async def _override(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "rule", "for", "reason")
+        rule, reason = text_of(params, "rule"), text_of(params, "reason")
+        seconds = quantity(params.get("for"), "s", field="for")
+        await self._guard.audit.record(
+            "override", rule=rule, seconds=seconds, reason=reason, by=asker(), user=CALLER.get().user
+        )
+        made = self._guard.interlocks.override(
+            rule, by=asker(), role=str(CALLER.get().role), seconds=seconds, reason=reason, now=self._guard.clock()
+        )
+        text = f"{asker()} set the rule {rule} aside for {seconds:g} s: {reason}"
+        self._events.publish("safety", text, severity="warning", rule=rule, by=asker())
+        return {"rule": rule, "until_s": time.time() + made.until_s - self._guard.clock()}
+
+    async def _end_override(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "rule")
+        rule = text_of(params, "rule")
+        await self._guard.audit.record("end_override", rule=rule, by=asker())
+        self._guard.interlocks.end_override(rule)
+        self._events.publish("safety", f"the rule {rule} is in force again, says {asker()}", rule=rule, by=asker())
+        return {"rule": rule}
+
+    async def _state(self, params: Mapping[str, Any]) -> Any:
+        """What a person has seen where a device cannot tell."""
+        accept(params, "input", "value", "for")
+        name = text_of(params, "input")
+        if name.rpartition(".")[0] not in self._guard.devices:
+            raise InvalidValue(f"input is {name!r}; accepted: DEVICE.QUANTITY, such as stage.touch_alarm")
+        if "value" not in params:
+            raise InvalidValue("value is missing; accepted: what was seen, such as 'armed', true or false")
+        seconds = quantity(params.get("for", STATED_S), "s", field="for")
+        await self._guard.audit.record("state", input=name, value=params["value"], seconds=seconds, by=asker())
+        said = self.stated(name, params["value"], asker(), seconds)
+        return {"input": name, "value": params["value"], "until_s": time.time() + said - self._guard.clock()}
+
+    def stated(self, name: str, value: Any, by: str, seconds: float) -> float:
+        """Take a person's word; until when it counts, in the guard's clock."""
+        said = self._observer.observations.state(name, value, by, self._guard.clock(), seconds)
+        self._events.publish("safety", f"{by} has seen that {name} is {value}", input=name, value=value, by=by)
+        return said.until_s
+
+
+def _ttl(params: Mapping[str, Any]) -> float | None:
+    return quantity(params["ttl"], "s", field="ttl") if "ttl" in params else None

@@ -1,0 +1,250 @@
+"""The samples of all devices on disk: who has which, who asks for some again, how long they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bridge.access.caller import CALLER
+from bridge.store.cursor_table import CursorTable
+from bridge.transfer.pump import SamplePump
+from bridge.transfer.replay import Replay, Stored
+from bridge.transfer.spool import FaultKind, Spool, SpoolOptions, StreamRange
+from bridge.transfer.topics import Topics, checked_name
+from bridge.transfer.uplink import Uplink
+from drivers.errors import Busy, InvalidValue, PicobridgeError, Refused, RunFailed
+
+from .guard import Guard
+from .params import accept, text_of, whole_number
+from .requests import REPLY_TO
+from .spool_config import SpoolConfig
+
+LOG = logging.getLogger("picobridge.spool")
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+#: What faults of the disk are filed under: no device's acts are forbidden by them. Runs are stopped on their own.
+OF_THE_SPOOL = "spool"
+#: One request for a replay is answered with so much; its asker goes on from there.
+REPLAY_BYTES = 8_000_000
+REPLAYS_AT_ONCE = 8
+#: How often what nobody needs any more is deleted.
+RELEASE_S = 10.0
+_ROOM = "Make room on the disk, or set [spool] max_gb, or when_full, or have recorders acknowledge."
+
+
+class Streams:
+    """`handlers` are the methods of requests. Open before devices are supervised, close after they are closed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: SpoolConfig,
+        reserve_bytes: int,
+        queue_bytes: int,
+        cursors: CursorTable,
+        uplink: Uplink,
+        topics: Topics,
+        guard: Guard,
+    ) -> None:
+        self.config = config
+        self.spool: Spool
+        self._folder = folder
+        self._options = SpoolOptions(
+            commit_s=config.commit_s,
+            keep_s=config.keep_s,
+            max_bytes=config.max_bytes,
+            queue_bytes=queue_bytes,
+            reserve_bytes=reserve_bytes,
+            segment_bytes=min(64_000_000, config.max_bytes // 4),
+            when_full="overwrite" if config.overwrites else "stop",
+        )
+        self._cursors = cursors
+        self._uplink = uplink
+        self._topics = topics
+        self._guard = guard
+        self._pumps: list[SamplePump] = []
+        self._replays = 0
+        self._was_failing = self._was_exhausted = False
+        self.handlers: Mapping[str, Handler] = {
+            "streams": self._list,
+            "replay": self._replay,
+            "recorded": self._recorded,
+        }
+
+    async def open(self) -> None:
+        """Raises `SpoolFailed`."""
+        began = time.monotonic()
+        self.spool = await asyncio.to_thread(Spool.open, self._folder, self._options)
+        self.spool.on_fault = self._fault
+        self.spool.changed = self._changed
+        self.spool.start()
+        LOG.info("%s is ready after %.2f s: %s", self._folder, time.monotonic() - began, self.spool.recovery)
+
+    async def close(self) -> None:
+        """All that was taken is on disk, or the log says that it is not."""
+        try:
+            await self.spool.close()
+        except PicobridgeError as error:
+            LOG.error("%s", error)
+
+    def attach(self, pump: SamplePump) -> None:
+        """Let a pump's oldest blocks go when they are durable and it is full."""
+        self._pumps.append(pump)
+
+    def require_room(self, expected_bytes: int) -> None:
+        """Raises `RunFailed` where a run's samples would not fit."""
+        free = self.spool.free_bytes()
+        needed = self._options.reserve_bytes + expected_bytes
+        if self.spool.exhausted or free < needed:
+            raise RunFailed(
+                f"there is no room in {self._folder} for the run's samples: {free / 1e6:.0f} MB of the disk are free, "
+                f"{needed / 1e6:.0f} MB are needed"
+                + (", and the spool is as large as it may be" if self.spool.exhausted else ""),
+                hint=_ROOM,
+            )
+
+    async def retain(self) -> None:
+        """Delete what nobody needs, now and then, until cancelled."""
+        while True:
+            try:
+                await self._release()
+            except PicobridgeError as error:
+                LOG.error("old samples cannot be deleted: %s", error)
+            self._changed()
+            await asyncio.sleep(RELEASE_S)
+
+    # --- what the disk does --------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        for pump in self._pumps:
+            pump.relieve()
+        failing, exhausted = self.spool.error is not None, self.spool.exhausted
+        if self._was_failing and not failing:
+            self._guard.over(FaultKind.DISK, OF_THE_SPOOL)
+        if self._was_exhausted and not exhausted:
+            self._guard.over(FaultKind.EXHAUSTED, OF_THE_SPOOL)
+        self._was_failing, self._was_exhausted = failing, exhausted
+
+    def _fault(self, kind: FaultKind, text: str) -> None:
+        self._guard.latch(kind, OF_THE_SPOOL, text, hint=_ROOM if kind is FaultKind.EXHAUSTED else "")
+        if kind is FaultKind.EXHAUSTED:
+            self._was_exhausted = True
+        elif kind is FaultKind.DISK and self.spool.error is not None:
+            self._was_failing = True
+        else:  # nothing goes on being wrong: it happened, and somebody has to know
+            self._guard.over(kind, OF_THE_SPOOL)
+
+    async def _release(self) -> None:
+        streams = self.spool.streams()
+        floors = {stream: known.next_index for stream, known in streams.items()}
+        if self.config.recorders:
+            floors = dict.fromkeys(streams, 0)
+            cursors = {(cursor.recorder, cursor.stream): cursor.next_index for cursor in await self._cursors.all()}
+            for stream in streams:
+                floors[stream] = min(cursors.get((recorder, stream), 0) for recorder in self.config.recorders)
+        await asyncio.to_thread(self.spool.release, floors)
+        gone = {cursor.stream for cursor in await self._cursors.all()} - set(self.spool.streams())
+        if gone - set(self._current()):
+            await self._cursors.forget_streams(gone - set(self._current()))
+
+    def _current(self) -> list[str]:
+        return [pump.stream for pump in self._pumps]
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    async def _list(self, params: Mapping[str, Any]) -> Any:
+        """What there is of each stream, and how far each recorder has it."""
+        accept(params)
+        recorded: dict[str, dict[str, int]] = {}
+        for cursor in await self._cursors.all():
+            recorded.setdefault(cursor.stream, {})[cursor.recorder] = cursor.next_index
+        known: dict[str, Any] = {
+            stream: self._described(stream, found.device, found, recorded)
+            for stream, found in self.spool.streams().items()
+        }
+        for pump in self._pumps:  # what was taken a moment ago is not on disk yet
+            device = pump.stream.rpartition("-")[0]
+            known.setdefault(pump.stream, self._described(pump.stream, device, None, recorded))
+            known[pump.stream]["next_index"] = pump.next_index
+        return list(known.values())
+
+    def _described(
+        self, stream: str, device: str, found: StreamRange | None, recorded: Mapping[str, Mapping[str, int]]
+    ) -> dict[str, Any]:
+        return {
+            "stream": stream,
+            "device": device,
+            "first_index": found.first_index if found else 0,
+            "next_index": found.next_index if found else 0,
+            "durable": found.next_index if found else 0,
+            "missing": [[gap.first_index, gap.next_index, gap.reason] for gap in (found.missing if found else ())],
+            "recorded": dict(recorded.get(stream, {})),
+        }
+
+    async def _recorded(self, params: Mapping[str, Any]) -> Any:
+        """A recorder has everything of a stream before an index."""
+        accept(params, "recorder", "stream", "next_index")
+        recorder = checked_name(params.get("recorder"), "recorder")
+        caller = CALLER.get()
+        if caller.user and recorder != caller.user and not recorder.startswith(f"{caller.user}-"):
+            raise Refused(
+                f"{caller.user} may not say what {recorder} has recorded",
+                hint=f"Call the recorder {caller.user}, or {caller.user}-something.",
+            )
+        stream = self._known_stream(params)
+        next_index = whole_number(params, "next_index")
+        cursor = await self._cursors.acknowledge(recorder, stream, next_index, at_ns=time.time_ns())
+        return {"recorder": recorder, "stream": stream, "next_index": cursor.next_index}
+
+    async def _replay(self, params: Mapping[str, Any]) -> Any:
+        """Samples of the past once more, to the asker's own topic; answered when a broker has taken them."""
+        accept(params, "stream", "first_index", "next_index")
+        stream = self._known_stream(params)
+        first = whole_number(params, "first_index")
+        after = whole_number(params, "next_index")
+        if after <= first:
+            raise InvalidValue(f"next_index is {after}; accepted: more than first_index, {first}")
+        if not (reply_to := REPLY_TO.get()):
+            raise InvalidValue("reply_to is missing; accepted: a topic below <prefix>/reply/; samples go beside it")
+        if self._replays >= REPLAYS_AT_ONCE:
+            raise Busy(f"{self._replays} replays are under way", hint="Ask again when one has been answered.")
+        await self._until_durable(stream, after)
+
+        async def read(index: int, limit_bytes: int) -> Sequence[Stored]:
+            return await asyncio.to_thread(self.spool.read, stream, index, limit_bytes)
+
+        replay = Replay(read, self._uplink.wake, first, after, REPLAY_BYTES)
+        topic = self._topics.replay_of(reply_to)
+        self._uplink.attach_past(replay, topic)
+        self._replays += 1
+        try:
+            done = await replay.run()
+        finally:
+            self._replays -= 1
+            self._uplink.detach_past(replay)
+        return {
+            "stream": stream,
+            "first_index": first,
+            "next_index": done.next_index,
+            "messages": done.messages,
+            "missing": [list(gap) for gap in done.missing],
+            "topic": topic,
+        }
+
+    async def _until_durable(self, stream: str, after: int) -> None:
+        """What was taken a moment ago is about to be; while the disk refuses, it is not waited for."""
+        pump = next((pump for pump in self._pumps if pump.stream == stream), None)
+        if pump is not None and self.spool.error is None:
+            await self.spool.synced(stream, min(after, pump.next_index))
+
+    def _known_stream(self, params: Mapping[str, Any]) -> str:
+        stream = text_of(params, "stream")
+        if stream not in self.spool.streams() and stream not in self._current():
+            known = sorted({*self.spool.streams(), *self._current()})
+            raise InvalidValue(f"stream is {stream!r:.100}; accepted: {', '.join(known[-10:]) or 'none'}")
+        return stream
