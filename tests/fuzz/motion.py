@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -54,10 +55,8 @@ def remcon_reply(data: bytes) -> None:
                 assert not rotation or 0 <= Decimal(written) < 360, written
                 assert len(written) < 64, "more than the tool takes"
     for text in answers:
-        try:
+        with contextlib.suppress(WrongDevice):
             remcon.require_smartsem(text)
-        except WrongDevice:
-            pass
 
 
 # --- New Focus 8742 ------------------------------------------------------------------------------------------------
@@ -114,10 +113,8 @@ def modbus(data: bytes) -> None:
         frame = with_crc(bytes((request.unit, request.function)) + reply)
         assert data.startswith(frame), "a reply that did not come"
         if isinstance(request, ReadCoils):
-            try:
+            with contextlib.suppress(ProtocolError):
                 assert request.decode(reply) <= frozenset(range(request.count))
-            except ProtocolError:
-                pass
         spoilt = bytes([data[0]]) + bytes([data[1]]) + bytes(b ^ 1 for b in data[2:])
         assert same_for_each_chunking(spoilt, lambda talk, r=request: read_reply(talk, r, 1.0)) in (
             ChecksumError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -166,10 +167,8 @@ def keithley_readings(data: bytes) -> None:
             _or_none(lambda text, form=form: form.check([part.strip() for part in text.split(",")]), line)
         error = _or_none(readings.error_of, line)
         assert error is None or isinstance(error[0], int)
-        try:
+        with contextlib.suppress(ProtocolError, WrongDevice):
             identity_of(line)
-        except (ProtocolError, WrongDevice):
-            pass
 
 
 def _or_none(parse: Any, line: str) -> Any:
