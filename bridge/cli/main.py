@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "mock": ("mock",),
     "direct": ("probe", "do"),
     "lab_commands": ("devices", "monitor", "stop"),
+    "safety_commands": ("emergency-stop", "faults", "acknowledge", "rules", "leases", "state", "override"),
     "experiments": (),
     "schedules": ("check-schedule",),
     "starting": ("procedures", "start"),
