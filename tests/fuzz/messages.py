@@ -120,6 +120,7 @@ def results(data: bytes) -> None:
                 made = from_plain(kind, value)
             except InvalidValue:
                 continue
+            assert not isinstance(value, str), f"the text {value!r} became {made!r}"
             if kind is SampleBlock:
                 continue
             assert dumps(from_plain(kind, json.loads(dumps(made)))) == dumps(made)
