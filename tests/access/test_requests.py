@@ -192,7 +192,9 @@ async def test_an_unknown_emergency_stop_is_an_unknown_method(desk: Desk) -> Non
     assert (await desk.ask("root", "emergency_stop"))["error"]["error"] == "InvalidValue"
 
 
-@pytest.mark.parametrize("topic", ["reply/bob", "reply/bob/alice", "reply/alicia", "status", "reply/"])
+@pytest.mark.parametrize(
+    "topic", ["reply/bob", "reply/bob/alice", "reply/alice-2", "reply/alice2/x", "status", "reply/"]
+)
 async def test_a_reply_goes_only_to_whoever_asked(desk: Desk, topic: str) -> None:
     await desk.send("alice/call", envelope(reply_to=f"{TOPICS.prefix}/{topic}"))
     await desk.send("alice/stop", envelope(reply_to=f"{TOPICS.prefix}/{topic}"))
