@@ -17,9 +17,10 @@ from rich.table import Table
 from bridge.analysis.formatting import si
 from bridge.client import Lab, connect
 from bridge.transfer.messages import load_object
-from drivers.calls import split_unit
+from drivers.calls import split_unit, to_json
 from drivers.errors import InvalidValue
 
+from .assignments import assignments
 from .output import print_fields, print_json, waiting
 
 
@@ -33,6 +34,17 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     monitor.add_argument("--count", type=int, metavar="N", help="end after N values")
     add_broker_arguments(monitor)
     monitor.set_defaults(function=run_monitor)
+
+    call = commands.add_parser(
+        "call",
+        help="one method of a device of a running bridge",
+        description="As `picobridge do`, through the daemon: picobridge call relays select route=open",
+    )
+    call.add_argument("device", metavar="DEVICE")
+    call.add_argument("method", metavar="METHOD")
+    call.add_argument("arguments", nargs="*", metavar="NAME=VALUE")
+    add_broker_arguments(call)
+    call.set_defaults(function=run_call, acts=True)
 
     stop = commands.add_parser("stop", help="everything to its safe state, now: runs, sources, motion")
     add_broker_arguments(stop)
@@ -94,6 +106,18 @@ async def run_devices(args: argparse.Namespace) -> int:
         print(f"{name:20} {info['interface']:13} {info.get('connection', ''):13} {who}  ({info['driver']})")
         if error := info.get("error"):
             print(f"{'':20} {error['message']}" + (f" ({error['hint']})" if error.get("hint") else ""))
+    return 0
+
+
+async def run_call(args: argparse.Namespace) -> int:
+    async with lab_of(args) as lab:
+        if args.device not in lab.devices:
+            raise InvalidValue(f"device {args.device!r} is not known; accepted: {', '.join(lab.devices) or 'none'}")
+        result = to_json(await lab.call(args.device, args.method, assignments(args.arguments, "NAME=VALUE")), method=args.method)
+    if args.json:
+        print_json(result)
+    else:
+        print_fields(result, indent="")
     return 0
 
 

@@ -26,7 +26,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "inventory": ("drivers", "discover"),
     "mock": ("mock",),
     "direct": ("probe", "do"),
-    "lab_commands": ("devices", "monitor", "stop"),
+    "lab_commands": ("devices", "monitor", "call", "stop"),
     "safety_commands": ("emergency-stop", "faults", "acknowledge", "rules", "leases", "state", "override"),
     "experiments": (),
     "schedules": ("check-schedule",),

@@ -47,6 +47,9 @@ class Part:
     def has(self, role: str) -> bool:
         return self._whole.has(role)
 
+    def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
+        self._whole.witnessed(device, quantity, value, by)
+
     def describe_sample(self, **known: float | None) -> None:
         self._whole.describe_sample(**known)
 

@@ -74,6 +74,7 @@ class Run:
         self.procedure = procedure
         self.devices = devices
         self.resumes = resumes
+        self._by = by
         #: the run that goes on with this one
         self.resumed_by = ""
         self.status = RunStatus.RUNNING
@@ -165,6 +166,13 @@ class Run:
         """See `Context`."""
         if self.watch is not None:
             self.watch.describe_sample({name: value for name, value in known.items() if value is not None})
+
+    def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
+        """See `Context`."""
+        name = f"{device}.{quantity}"
+        for supervisor in self.supervisors:
+            if supervisor.name == device:
+                supervisor.stated(name, value, by or self._by or "operator", self.run)
 
     async def save(self, **state: Any) -> None:
         """See `Context`."""

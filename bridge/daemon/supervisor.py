@@ -60,6 +60,9 @@ FIRST_READINGS, FIRST_READINGS_S = 3, 0.1
 #: What takes longer hangs (drivers have far shorter deadlines).
 CONNECT_LIMIT_S, POLL_LIMIT_S = 60.0, 30.0
 
+#: So long counts what a person has seen at the start of a run.
+STATED_S = 1800.0
+
 #: Calls that a remote client makes as runs.
 _TECHNIQUES = frozenset({"open_circuit", "galvanostatic", "potentiostatic", "impedance"})
 
@@ -355,6 +358,11 @@ class DeviceSupervisor:
         act = act_of_call(self.name, device.interface, method, keywords, by=caller.user or caller.sender)
         async with self._lock:
             return await self.act(act, lambda: getattr(device, method)(**keywords))
+
+    def stated(self, name: str, value: Any, by: str, run: str) -> None:
+        """What a person has seen of it, where it cannot tell; counts for a while."""
+        self.guard.audit.note("state", input=name, value=value, seconds=STATED_S, by=by, run=run)
+        self.observer.observations.state(name, value, by, self.observer.now(), STATED_S)
 
     async def act(self, act: Act, perform: Callable[[], Awaitable[T]]) -> T:
         """One act, past the guard. Raises what the guard and the device raise."""

@@ -82,6 +82,9 @@ class Context(Protocol):
     async def ask(self, question: Question) -> Answer:
         """Put a question to the operator and wait for the answer, however long that takes."""
 
+    def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
+        """Tell the interlocks what a person has seen of a device that cannot tell (`"touch_alarm"`, `"armed"`)."""
+
     async def perform(
         self,
         name: str,

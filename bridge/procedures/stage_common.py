@@ -90,6 +90,7 @@ async def _tip(context: Context, p: Motion) -> str:
             )
         return f"{si(away, 'm')} from where it touched last"
     if p.tip == "seen drawn back":
+        context.witnessed(manipulator.name, "contact", False, "")
         return "seen drawn back, says whoever started the run"
     answer = await context.ask(
         Question(
@@ -100,6 +101,7 @@ async def _tip(context: Context, p: Motion) -> str:
     )
     if answer.choice != _BACK:
         raise Refused("the tip is not drawn back", device=manipulator.name, hint="Draw it back first.")
+    context.witnessed(manipulator.name, "contact", False, answer.by)
     return f"drawn back, says {answer.by or 'the operator'}"
 
 
@@ -118,12 +120,14 @@ async def _alarm(context: Context, p: Motion) -> str:
     if alarm is TouchAlarm.ARMED:
         return str(alarm)
     if p.touch_alarm == "seen armed":
+        context.witnessed(stage.name, "touch_alarm", str(TouchAlarm.ARMED), "")
         return "seen armed, says whoever started the run"
     answer = await context.ask(
         Question(f"Is the touch alarm of {stage.name} armed? The tool does not tell.", choices=(_ARMED, _STOP))
     )
     if answer.choice != _ARMED:
         raise Refused("the touch alarm is not armed", device=stage.name, hint="Arm it in the microscope's program.")
+    context.witnessed(stage.name, "touch_alarm", str(TouchAlarm.ARMED), answer.by)
     return f"armed, says {answer.by or 'the operator'}"
 
 

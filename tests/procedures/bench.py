@@ -366,6 +366,9 @@ class Bench:
     def note(self, text: str, **values: Any) -> None:
         self.notes.append(text)
 
+    def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
+        """There are no interlocks here."""
+
     def describe_sample(self, **known: float | None) -> None:
         self.sample.update(known)
 
