@@ -203,6 +203,16 @@ def broker_address(data: bytes) -> None:
         assert (again.host, again.port, again.tls) == (parsed.host, parsed.port, parsed.tls)
 
 
+def _announced(data: bytes) -> int:
+    """The length that a packet's head says (MQTT 3.1.1, section 2.2.3); 0 if it is not whole."""
+    length = 0
+    for place, byte in enumerate(data[1:5]):
+        length |= (byte & 127) << 7 * place
+        if byte < 128:
+            return length
+    return length if len(data) >= 5 else 0
+
+
 def hello(data: bytes) -> None:
     """The first packet of a client of the embedded broker, cut off anywhere."""
 
@@ -213,6 +223,8 @@ def hello(data: bytes) -> None:
         try:
             return await _read_connect(reader)
         except EOFError:
+            assert data[:1] in (b"", b"\x10") or len(data) < 5, "waited for more of what is no CONNECT"
+            assert _announced(data) <= CONNECT_LIMIT, "waited for more than is taken"
             return None
 
     connect = play(read())
