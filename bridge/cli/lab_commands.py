@@ -113,7 +113,8 @@ async def run_call(args: argparse.Namespace) -> int:
     async with lab_of(args) as lab:
         if args.device not in lab.devices:
             raise InvalidValue(f"device {args.device!r} is not known; accepted: {', '.join(lab.devices) or 'none'}")
-        result = to_json(await lab.call(args.device, args.method, assignments(args.arguments, "NAME=VALUE")), method=args.method)
+        answer = await lab.call(args.device, args.method, assignments(args.arguments, "NAME=VALUE"))
+    result = to_json(answer, method=args.method)
     if args.json:
         print_json(result)
     else:

@@ -1,4 +1,4 @@
-"""`picobridge emergency-stop`, `faults`, `acknowledge`, `rules`, `leases`, `state`, `override`: keeping the rig safe."""
+"""`picobridge emergency-stop`, `faults`, `acknowledge`, `rules`, `leases`, `state`, `override`: a rig kept safe."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
@@ -43,9 +44,12 @@ from .catalogue import Catalogue
 from .config import Config, DeviceConfig
 from .events import Events
 from .guard import Guard
+from .health_topic import publish_health
 from .heartbeat import Heartbeats, Overdue
 from .journal import Journal
+from .measurements import Measurements
 from .methods import Methods
+from .metrics import MetricsServer
 from .observing import Observer
 from .records import Records
 from .requests import Requests
@@ -102,6 +106,7 @@ class Daemon:
         self.uplink: Uplink
         self.runs: Runs
         self.streams: Streams
+        self.metrics: MetricsServer | None = None
         self._clock_for = clock_for
         self._make = make
         self._open_session = open_session
@@ -180,10 +185,22 @@ class Daemon:
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
         self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
+        await self._tell_how_it_is()
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
                 await self.uplink.connected.wait()
         notify("READY=1")
+
+    async def _tell_how_it_is(self) -> None:
+        """On a topic; and for Prometheus, if it is asked for."""
+        measured = Measurements(
+            self.version, self.devices, self.runs, self.uplink, self.streams, self._guard, self._requests
+        )
+        publish = partial(self.uplink.retain, self.topics.health)
+        self._spawn(publish_health(measured.health, publish), "health")
+        if (wanted := self.config.metrics) is not None:
+            self.metrics = MetricsServer(measured.metrics, wanted.address, wanted.port)
+            self._stack.push_async_callback(self.metrics.close)
 
     def _open_uplink(self) -> None:
         self.uplink = Uplink(

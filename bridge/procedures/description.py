@@ -42,8 +42,8 @@ class Procedure:
 
     `produces` names the fields of the result that a person looks for, each with a line of help. `pausable`: `run` calls
     `Context.pause_point` where it may wait with the source off. `resumable`: `run` calls `Context.save`, and given what
-    was saved (`Context.saved`) goes on from there. `approaches`: it moves a tip with the cell on, in small steps, with the
-    lead watched.
+    was saved (`Context.saved`) goes on from there. `approaches`: it moves a tip with the cell on, in small steps, with
+    the lead watched.
     """
 
     name: str

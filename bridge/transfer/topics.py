@@ -59,6 +59,10 @@ class Topics:
     def events(self) -> str:
         return f"{self.prefix}/events"
 
+    @property
+    def health(self) -> str:
+        return f"{self.prefix}/health"
+
     def device(self, device: str, kind: str) -> str:
         """`kind` is info, state, samples or latest; device "+" subscribes to all of them."""
         return f"{self.prefix}/devices/{device}/{kind}"
