@@ -132,12 +132,16 @@ class Rig:
     def __init__(self, site: Site, daemon: Daemon) -> None:
         self.site = site
         self.daemon = daemon
+        self._before = {name: self._asked(name) for name in daemon.devices}
+
+    def _asked(self, name: str) -> int:
+        device: Any = self.daemon.devices[name].device
+        return int(device.done.count("identify"))
 
     @property
-    def moves(self) -> list[str]:
-        """What the stage was really told to do, after the daemon's own start."""
-        stage: Any = self.daemon.devices["stage"].device
-        return [act for act in stage.done if act.startswith("move")]
+    def acts(self) -> list[str]:
+        """Which devices were really asked who they are (what requests here are for), since the daemon's start."""
+        return [name for name, before in self._before.items() for _ in range(self._asked(name) - before)]
 
     async def refused(self, number: int) -> None:
         """Until the daemon has refused so many requests."""
@@ -210,14 +214,15 @@ async def listening(site: Site, user: str, *filters: str, **options: Any) -> Asy
             await asyncio.gather(collecting, return_exceptions=True)
 
 
-def envelope(user: str, x_m: float = 0.01, *, sender: str = "", **fields: Any) -> bytes:
-    """A request for a move. `sender` is who it says it is from, if it says so."""
+def envelope(user: str, device: str = "stage", *, sender: str = "", **fields: Any) -> bytes:
+    """A request to an operator's liking, which leaves its trace in the device. `sender` is who it says it is from, if
+    it says so."""
     whole = {
-        **({"from": sender} if sender else {}),
         "id": str(uuid.uuid4()),
+        **({"from": sender} if sender else {}),
         "expires_at": time.time() + 30,
         "reply_to": f"{PREFIX}/reply/{user}",
-        "params": {"device": "stage", "method": "move_to", "arguments": {"x_m": x_m}},
+        "params": {"device": device, "method": "identify", "arguments": {}},
         **fields,
     }
     return json.dumps(whole).encode()

@@ -35,12 +35,14 @@ async def ask(ear: Any, user: str, payload: bytes, method: str = "call") -> Any:
 async def test_each_role_has_what_it_may_by_our_own_client(rig: Rig) -> None:
     async with rig.site.lab("alice") as alice, rig.site.lab("eve") as eve:
         await alice.stage.move_to(x_m=0.01)
-        assert rig.moves == ["move_to 0.01"]
-        with pytest.raises(Refused, match="eve is an observer; call needs an operator; it was not executed") as caught:
+        with pytest.raises(Refused, match="eve is an observer; lease needs an operator; it was not executed"):
             await eve.stage.move_to(x_m=0.02)
+        await alice.call("stage", "identify")
+        with pytest.raises(Refused, match="eve is an observer; call needs an operator; it was not executed") as caught:
+            await eve.call("stage", "identify")
         assert caught.value.detail == {"user": "eve", "role": "observer", "needs": "operator"}
         assert list(eve) == ["stage", "gauge"]
-        assert rig.moves == ["move_to 0.01"]
+        assert rig.acts == ["stage"]
         assert (await eve.stop())["devices"] == {"stage": "safe", "gauge": "safe"}
         with pytest.raises(Refused, match="override needs an administrator"):
             await alice.request("override")
@@ -55,7 +57,7 @@ async def test_an_observers_request_passes_the_broker_and_not_the_daemon(rig: Ri
         assert await rig.site.pub("eve", f"{PREFIX}/request/eve/call", "-m", request.decode()) == ""
         reply = await eve.reply(f"{PREFIX}/reply/eve", json.loads(request)["id"])
         assert reply["error"]["message"].startswith("eve is an observer")
-    assert rig.moves == []
+    assert rig.acts == []
     assert rig.daemon._requests.refused == 1
 
 
@@ -66,7 +68,7 @@ async def test_nobody_asks_in_anothers_name(rig: Rig, version: str) -> None:
         assert ("Not authorized" in said) is (version == "5"), "MQTT 3.1.1 cannot say so"
     async with listening(rig.site, "alice") as alice:
         assert (await ask(alice, "alice", envelope("alice")))["ok"], "what came before has been through the broker"
-    assert rig.moves == ["move_to 0.01"]
+    assert rig.acts == ["stage"]
     assert rig.daemon._requests.refused == 0
 
 
@@ -75,7 +77,7 @@ async def test_a_forged_sender_is_refused(rig: Rig) -> None:
         reply = await ask(alice, "alice", envelope("alice", sender="bob"))
         assert "from is 'bob', and the request came as alice's" in reply["error"]["message"]
         assert (await ask(alice, "alice", envelope("alice", sender="alice-2")))["ok"]
-    assert rig.moves == ["move_to 0.01"]
+    assert rig.acts == ["stage"]
 
 
 async def test_who_is_no_user_any_more_is_refused_by_the_daemon(rig: Rig) -> None:
@@ -84,7 +86,7 @@ async def test_who_is_no_user_any_more_is_refused_by_the_daemon(rig: Rig) -> Non
             reply = await ask(former, FORMER, envelope(FORMER), method)
             assert reply["error"]["message"].startswith(f"{FORMER} is no user of this bridge")
         assert {topic for topic, _ in former.heard} == {f"{PREFIX}/reply/{FORMER}"}, "and hears nothing else"
-    assert rig.moves == []
+    assert rig.acts == []
 
 
 OF_THE_DAEMON = (
@@ -137,7 +139,7 @@ async def test_a_reply_does_not_leave_the_branch_of_who_asked(rig: Rig) -> None:
             await alice.client.publish(f"{PREFIX}/request/alice/call", payload, qos=1)
         await bob.until(lambda: len([event for event in bob.on(f"{PREFIX}/events") if b"reply_to is " in event]) == 3)
         assert bob.on(f"{PREFIX}/reply/bob") == []
-    assert rig.moves == []
+    assert rig.acts == []
 
 
 async def test_no_client_id_throws_the_daemon_off(rig: Rig) -> None:
@@ -160,14 +162,14 @@ async def test_no_client_id_throws_the_daemon_off(rig: Rig) -> None:
         assert isinstance(thief._disconnected.exception(), aiomqtt.MqttError)
         thief._disconnected.exception()
     async with rig.site.lab("alice") as alice:
-        await alice.stage.move_to(x_m=0.01)
+        await alice.call("stage", "identify")
 
 
 async def test_two_programs_of_a_user_do_not_throw_each_other_off(rig: Rig) -> None:
     async with rig.site.lab("alice") as one, rig.site.lab("alice") as two:
-        for number in range(3):
-            await asyncio.gather(one.stage.move_to(x_m=0.01 * number), two.request("ping"))
-    assert len(rig.moves) == 3
+        for _ in range(3):
+            await asyncio.gather(one.call("stage", "identify"), two.request("ping"))
+    assert len(rig.acts) == 3
 
 
 async def test_a_request_that_was_retained_is_not_executed_at_the_next_start(site: Site) -> None:
@@ -177,7 +179,7 @@ async def test_a_request_that_was_retained_is_not_executed_at_the_next_start(sit
     async with daemon_at(site) as rig, site.lab("alice") as alice:
         before = rig.stops
         await alice.request("ping")
-        assert rig.moves == []
+        assert rig.acts == []
         assert rig.stops == before
 
 
@@ -188,11 +190,11 @@ async def test_an_id_acts_once_and_is_answered_twice(rig: Rig) -> None:
             await alice.client.publish(f"{PREFIX}/request/alice/call", request, qos=1)
             await alice.count(f"{PREFIX}/reply/alice", count)
         assert len(set(alice.on(f"{PREFIX}/reply/alice"))) == 1
-        other = await ask(alice, "alice", envelope("alice", 0.03, id="another"))
+        other = await ask(alice, "alice", envelope("alice", "gauge", id="another"))
         assert other["ok"]
-        await alice.client.publish(f"{PREFIX}/request/alice/call", envelope("alice", 0.04, id="once"), qos=1)
+        await alice.client.publish(f"{PREFIX}/request/alice/call", envelope("alice", "gauge", id="once"), qos=1)
         await alice.until(lambda: b"which another request had before" in alice.on(f"{PREFIX}/reply/alice")[-1])
-    assert rig.moves == ["move_to 0.01", "move_to 0.03"]
+    assert rig.acts == ["stage", "gauge"]
 
 
 HOSTILE = (
@@ -215,7 +217,7 @@ async def test_what_is_hostile_is_refused_and_the_daemon_goes_on(rig: Rig) -> No
         for count, payload in enumerate(HOSTILE, 1):
             await alice.client.publish(f"{PREFIX}/request/alice/call", payload, qos=1)
             await rig.refused(count)
-        assert rig.moves == []
+        assert rig.acts == []
         assert (await ask(alice, "alice", envelope("alice")))["ok"]
         assert rig.daemon.uplink._session is session
 
@@ -227,23 +229,23 @@ async def test_what_is_longer_than_any_packet_costs_only_its_sender_the_connecti
     said = await rig.site.pub("alice", f"{PREFIX}/request/alice/call", "-f", str(big), version="311")
     assert said
     async with rig.site.lab("bob") as bob:
-        await bob.stage.move_to(x_m=0.01)
+        await bob.call("stage", "identify")
     assert rig.daemon.uplink._session is session
     assert rig.daemon._requests.refused == 0
 
 
 async def test_a_flood_holds_back_neither_a_stop_nor_anybody_else(rig: Rig) -> None:
-    """Ten thousand moves of one user, then her stop, then another's move."""
+    """Ten thousand requests of one user, then her stop, then another's request."""
     async with listening(rig.site, "alice", f"{PREFIX}/reply/alice/#") as alice, rig.site.lab("bob") as bob:
         before = rig.stops
-        moves = [envelope("alice", 0.02, id=f"f{number}") for number in range(10_000)]
-        await rig.site.flood("alice", f"{PREFIX}/request/alice/call", moves)
+        requests = [envelope("alice", id=f"f{number}") for number in range(10_000)]
+        await rig.site.flood("alice", f"{PREFIX}/request/alice/call", requests)
         await alice.client.publish(f"{PREFIX}/request/alice/stop", b"", qos=1)
-        await bob.stage.move_to(x_m=0.01)
+        await bob.call("gauge", "identify")
         await eventually(lambda: rig.stops > before)
         await alice.until(lambda: any(b'"Busy"' in reply for reply in alice.on(f"{PREFIX}/reply/alice")))
         assert len(alice.on(f"{PREFIX}/reply/alice")) < 5000, "most of a flood is not even answered"
-    assert "move_to 0.01" in rig.moves
+    assert "gauge" in rig.acts
     assert rig.daemon._requests.refused > 5000
 
 
@@ -324,8 +326,8 @@ async def test_who_has_a_password_comes_by_the_other_port(rig: Rig) -> None:
         while not await let_in():
             pass
     async with site_client(url, ca, "s3cret") as alice:
-        await alice.stage.move_to(x_m=0.01)
-    assert rig.moves == ["move_to 0.01"]
+        await alice.call("stage", "identify")
+    assert rig.acts == ["stage"]
     for password in ("", "wrong"):
         with pytest.raises(Refused, match="refuses the connection"):
             async with site_client(url, ca, password):
