@@ -15,6 +15,7 @@ from bridge.access.certificates import make_certificates
 from bridge.access.options import Access
 from bridge.daemon.config import Config, parse
 from bridge.daemon.problems import Problems
+from drivers import toml_text
 from drivers.errors import ConfigurationError, InvalidValue, PermissionDenied
 
 #: Of [broker]: files that this command is about to make.
@@ -93,7 +94,7 @@ def _load(path: Path) -> tuple[Config, Access]:
     """As the daemon does, but for files that are yet to be made."""
     problems = Problems(str(path))
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml_text.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drivers import calls, registry
+from drivers import calls, registry, toml_text
 from drivers.errors import InvalidValue
 from drivers.interfaces import Device
 
@@ -110,7 +110,7 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise InvalidValue(f"--option {text!r}: KEY=VALUE is accepted")
         try:
-            options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+            options[key.strip()] = toml_text.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError as error:
             if any(mark in value for mark in "[]{}\"'"):
                 raise InvalidValue(f"--option {key}: {value!r} is not TOML ({error})") from None

@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.daemon.logs import configure, prefix
 from bridge.daemon.systemd import under_journal
-from drivers import registry
+from drivers import registry, toml_text
 from drivers.errors import (
     ConfigurationError,
     DeviceLost,
@@ -94,8 +94,7 @@ async def run_make_safe(args: argparse.Namespace) -> int:
 def _entries(path: Path) -> Mapping[str, Any]:
     """The devices as the file has them. What else is wrong with the file must not keep a source on."""
     try:
-        with path.open("rb") as file:
-            devices = tomllib.load(file).get("devices", {})
+        devices = toml_text.loads(path.read_text(encoding="utf-8")).get("devices", {})
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

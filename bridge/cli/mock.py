@@ -7,13 +7,12 @@ import asyncio
 import json
 import math
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from drivers import registry
+from drivers import registry, toml_text
 from drivers.errors import InvalidValue
 from mocks.wires import Served, serve
 from mocks.world import World
@@ -213,7 +212,7 @@ def _read_script(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml_text.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidValue(f"--script {path}: {error}") from error
     for key, entries in content.items():

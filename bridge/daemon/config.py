@@ -78,8 +78,9 @@ from bridge.safety.default_rules import DEFAULT_RULES
 from bridge.safety.interlock_options import InterlockOptions, parse_interlocks
 from bridge.transfer.mqtt import BrokerAddress
 from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name, checked_prefix
-from drivers import registry
+from drivers import registry, toml_text
 from drivers.errors import ConfigurationError, InvalidValue
+from drivers.paths import expanded
 
 from .config_versions import upgrade
 from .problems import Problems, Table
@@ -162,8 +163,7 @@ def load(path: Path) -> Config:
     """
     problems = Problems(str(path))
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = toml_text.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -181,11 +181,9 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
     queue_mb = bridge.integer("queue_mb", 64, 1, 100_000)
-    state_dir = bridge.text("state_dir", "")
-    state_path = _state_dir(state_dir, name, folder)
-    data_dir = bridge.text("data_dir", "")
+    state_path = bridge.path("state_dir", folder) or _state_dir(name)
     record = bridge.boolean("record", True)
-    data_path = folder / Path(data_dir).expanduser() if data_dir else state_path / "runs"
+    data_path = bridge.path("data_dir", folder) or state_path / "runs"
     broker = _broker(top, folder)
     devices_table = top.table("devices", None)
     devices = {key: _device(devices_table, key) for key in devices_table}
@@ -210,9 +208,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Confi
     )
 
 
-def _state_dir(text: str, name: str, folder: Path) -> Path:
-    if text:
-        return folder / Path(text).expanduser()
+def _state_dir(name: str) -> Path:
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.partition(":")[0])
     return Path.home() / ".local" / "state" / "picobridge" / name
@@ -225,8 +221,8 @@ def _procedures(bridge: Table, folder: Path) -> tuple[Procedure, ...]:
         bridge.problem("procedures", f"is {files!r}; accepted: a list of file names")
         return ()
     try:
-        return tuple(user_files.load_all(folder / Path(file).expanduser() for file in files))
-    except ConfigurationError as error:
+        return tuple(user_files.load_all([expanded(file, folder) for file in files]))
+    except InvalidValue as error:
         bridge.problem("procedures", f"has {error.message}")
         return ()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from drivers.errors import ConfigurationError, InvalidValue
+from drivers.paths import expanded
 
 T = TypeVar("T")
 
@@ -104,15 +105,24 @@ class Table:
             self.problem(key, error.message.removeprefix(f"{key} "))
             return default
 
-    def file(self, key: str, folder: Path) -> Path | None:
-        """A file that exists and can be read, relative to `folder`."""
+    def path(self, key: str, folder: Path) -> Path | None:
+        """A path, relative to `folder`; None if there is none, or none that can be one."""
         if not (text := self.text(key, "")):
             return None
-        path = folder / Path(text).expanduser()
+        try:
+            return expanded(text, folder)
+        except InvalidValue as error:
+            self.problem(key, f"is {error.message}")
+            return None
+
+    def file(self, key: str, folder: Path) -> Path | None:
+        """A file that exists and can be read, relative to `folder`."""
+        if (path := self.path(key, folder)) is None:
+            return None
         try:
             path.open("rb").close()
         except OSError as error:
-            self.problem(key, f"is {text!r}, which cannot be read: {error.strerror}")
+            self.problem(key, f"is {self.values[key]!r}, which cannot be read: {error.strerror}")
             return None
         return path
 

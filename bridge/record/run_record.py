@@ -117,7 +117,11 @@ class RunRecord:
         )
         for name, known in self.manifest["files"].items():
             path = self.folder / name
-            if "\0" in name or not path.is_file():
+            try:
+                present = path.is_file()
+            except (OSError, ValueError):  # a name that no file can have
+                present = False
+            if not present:
                 found.append(f"{name} is missing")
             elif sha256_of(path) != known["sha256"]:
                 found.append(f"{name} is not what was written: its SHA-256 differs")

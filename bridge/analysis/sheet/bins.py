@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from drivers import toml_text
 from drivers.errors import InvalidValue
 
 from .limits import Limits
@@ -151,7 +152,7 @@ def parse_bins(content: Mapping[str, Any], name: str = "bins") -> Bins:
 def loads(text: str, name: str = "bins") -> Bins:
     """As `parse_bins`, for TOML text."""
     try:
-        return parse_bins(tomllib.loads(text), name)
+        return parse_bins(toml_text.loads(text), name)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValue(f"{name} is not TOML: {error}") from error
 

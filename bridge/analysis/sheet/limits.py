@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drivers import toml_text
 from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
@@ -151,7 +152,7 @@ def parse_limits(content: Mapping[str, Any], name: str = "limits") -> Limits:
 def loads(text: str, name: str = "limits") -> Limits:
     """As `parse_limits`, for TOML text."""
     try:
-        return parse_limits(tomllib.loads(text), name)
+        return parse_limits(toml_text.loads(text), name)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValue(f"{name} is not TOML: {error}") from error
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.errors import InvalidValue
+from drivers.quantities import quantity
 
 #: values by name: those of the cell, and the limits (NaN or absent: not measured)
 Values = Mapping[str, float]
@@ -62,9 +63,8 @@ def parse_rule(text: str, where: str = "rule") -> Rule:
     except InvalidValue:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of brackets in brackets
-        raise InvalidValue(
-            f"{where}: {text!r:.500} is no condition: {error}; accepted: such as 'ocv_v < ocv_v.low and z_1khz_ohm < 100'"
-        ) from error
+        accepted = "accepted: such as 'ocv_v < ocv_v.low and z_1khz_ohm < 100'"
+        raise InvalidValue(f"{where}: {text!r:.500} is no condition: {error}; {accepted}") from error
     return Rule(source, frozenset(names), evaluate)
 
 
@@ -101,7 +101,7 @@ def _comparison(node: ast.Compare, names: set[str], where: str) -> _Evaluate:
 def _number(node: ast.expr, names: set[str], where: str) -> _Evaluate:
     """A part that is a number."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        constant = float(node.value)
+        constant = quantity(node.value, "1", field=where)
         return lambda values: constant
     if isinstance(node, ast.Name):
         return _look_up(node.id, names)

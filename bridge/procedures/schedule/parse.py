@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from drivers import toml_text
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
@@ -29,7 +30,7 @@ def parse(
     what is accepted. What a schedule means (unreachable steps, ends that never come) is `validate`'s.
     """
     try:
-        tables = tomllib.loads(source)
+        tables = toml_text.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValue(
             f"{file} is not valid TOML: {error}", hint="https://toml.io shows how it is written."

@@ -10,6 +10,7 @@ from typing import Any
 from bridge.analysis.sheet.alignment import Point
 from bridge.analysis.sheet.positions import Cell, Place, by_place, from_csv, from_list, grid, parse_skip
 from drivers.errors import InvalidValue
+from drivers.paths import expanded
 from drivers.quantities import quantity
 
 
@@ -200,7 +201,7 @@ def _point(value: Any, where: str) -> Point:
 
 
 def _read(folder: Path, name: Any, key: str) -> str:
-    path = folder / Path(str(name)).expanduser()
+    path = expanded(str(name), folder)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

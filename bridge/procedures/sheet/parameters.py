@@ -13,8 +13,10 @@ from bridge.analysis.sheet import bins as bin_tables
 from bridge.analysis.sheet import limits as limit_tables
 from bridge.analysis.sheet.bins import Bins
 from bridge.analysis.sheet.limits import Limits
+from drivers import toml_text
 from drivers.errors import InvalidValue
 from drivers.interfaces import Options, option
+from drivers.paths import expanded
 from drivers.techniques import OpenCircuit
 
 _FILE = "a TOML file (on the command line), its text or a table"
@@ -130,7 +132,7 @@ def content_of(value: Any, name: str) -> tuple[Mapping[str, Any], Path]:
         raise InvalidValue(f"{name} is {value!r}; accepted: {_FILE}")
     if "\n" in value or "=" in value:
         return _toml(value, name), Path.cwd()
-    path = Path(value).expanduser()
+    path = expanded(value, Path())
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -144,7 +146,7 @@ def content_of(value: Any, name: str) -> tuple[Mapping[str, Any], Path]:
 
 def _toml(text: str, name: str) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(text)
+        return toml_text.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidValue(f"{name} is not TOML: {error}") from error
 
@@ -153,7 +155,7 @@ def read_tables(parameters: SheetMap, lot: str) -> tuple[Bins, Limits]:
     """The bins and the limits, a lot's frozen ones if there are. Reads files. Raises `InvalidValue`."""
     table = bin_tables.parse_bins(content_of(parameters.bins, "bins")[0])
     limits = limit_tables.parse_limits(content_of(parameters.limits, "limits")[0])
-    frozen = Path(parameters.frozen_limits).expanduser() if parameters.frozen_limits else None
+    frozen = expanded(parameters.frozen_limits, Path()) if parameters.frozen_limits else None
     if frozen is not None and frozen.exists():
         limits = limit_tables.parse_limits(content_of(str(frozen), "frozen_limits")[0], "frozen_limits")
         if limits.provenance.get("lot") != lot:
@@ -166,7 +168,7 @@ def read_tables(parameters: SheetMap, lot: str) -> tuple[Bins, Limits]:
 
 def write_frozen(path: str, limits: Limits) -> None:
     """Once: a file that is there stays as it is. Raises `InvalidValue` if it cannot be written."""
-    target = Path(path).expanduser()
+    target = expanded(path, Path())
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(limit_tables.dumps(limits))
