@@ -24,7 +24,13 @@ def block(stream: str, first_index: int, samples: int, end: EndReason | None = N
     salt = sum(stream.encode())
     columns = {"time_s": index / 100, "voltage_v": index + salt, "current_a": np.sin(index + salt), "flags": index % 3}
     return SampleBlock.of(
-        SAMPLE_COLUMNS, columns, stream=stream, first_index=first_index, start_time_ns=7, end=end, attributes={"range": 1}
+        SAMPLE_COLUMNS,
+        columns,
+        stream=stream,
+        first_index=first_index,
+        start_time_ns=7,
+        end=end,
+        attributes={"range": 1},
     )
 
 

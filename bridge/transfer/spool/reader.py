@@ -10,7 +10,7 @@ from pathlib import Path
 from .catalogue import Catalogue, Place
 from .coverage import Range
 from .files import Files, close_quietly
-from .format import Head, Kind, Record
+from .format import Kind, Record
 from .recovery import read_summary, rescan
 from .scan import Hole, Window, scan
 from .segment import Index, Segment
@@ -71,23 +71,20 @@ class Reader:
         return found
 
     def _records(self, place: Place, stream: str, position: int) -> Iterator[Record]:
-        segment, name = place.segment, stream.encode()
-
-        def wanted(head: Head, other: bytes) -> bool:
-            return other == name and head.next_index >= position and head.kind == Kind.BLOCK
-
+        segment = place.segment
         try:
             fd = self._files.open(self._folder / segment.name)
         except FileNotFoundError:
             return  # it has been released meanwhile
         try:
             begin = place.begin if place.begin >= 0 else self._index(fd, segment).begin(stream, position)
-            for each in scan(Window(self._files, fd, place.end, _WINDOW), begin, wanted):
+            for each in scan(Window(self._files, fd, place.end, _WINDOW), begin):
                 if isinstance(each, Hole):
                     self._rescan(fd, segment)
                     continue
-                if each.record is not None:
-                    yield each.record
+                record = each.record
+                if record.stream == stream and record.kind == Kind.BLOCK and record.next_index >= position:
+                    yield record
                 if each.position >= place.last_position:
                     return
             self._rescan(fd, segment)  # the last record should have been met
@@ -119,7 +116,7 @@ class Reader:
             for stream, part in segment.parts.items()
             if (missing := [each for old in part.present for each in fresh.parts[stream].present.missing(*old)])
         }
-        if self._catalogue.replace(segment, fresh):
+        if self._catalogue.replace(segment, fresh) and (lost or not segment.damaged):
             self._damaged(segment, holes, lost)
         raise _Damaged
 

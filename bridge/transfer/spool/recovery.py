@@ -192,7 +192,7 @@ def _note_all(window: Window, segment: Segment) -> tuple[int, list[Hole]]:
             holes.append(each)
             continue
         durable = max(durable, each.head.commit_start)
-        if each.record is not None and each.record.kind != Kind.FOOTER:
+        if each.record.kind != Kind.FOOTER:
             segment.note(each.record, each.position)
     return durable, holes
 

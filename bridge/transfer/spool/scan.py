@@ -5,7 +5,7 @@ Nothing here allocates more than a window or what the file holds, whatever lengt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .files import Files
@@ -13,17 +13,14 @@ from .format import RECORD_HEADER_SIZE, RECORD_MAGIC, SEGMENT_HEADER_SIZE, Head,
 
 _WINDOW = 1 << 20
 
-#: Whether a record is wanted, by its header and its stream's name.
-Wanted = Callable[[Head, bytes], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record of a file. `record` is None if it was not wanted, and then not checked."""
+    """A record of a file."""
 
     position: int
     head: Head
-    record: Record | None
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +65,34 @@ class Window:
         return -1
 
 
-def scan(window: Window, position: int = SEGMENT_HEADER_SIZE, wanted: Wanted | None = None) -> Iterator[Found | Hole]:
+def scan(window: Window, position: int = SEGMENT_HEADER_SIZE) -> Iterator[Found | Hole]:
     """Everything from a position on. A hole that nothing follows is the tail: zeros, a torn record, or nothing at all.
 
-    Of records that are not `wanted` only the header and the stream's name are looked at. Raises `OSError`.
+    Every record is checked, whoever wants it: a flipped bit in a stream's name would hide one. Raises `OSError`.
     """
     while position < window.end:
-        head, record = _read(window, position, wanted)
-        if head is None:
+        found = _read(window, position)
+        if found is None:
             resumed = _resume(window, position + 1)
             yield Hole(position, resumed)
             position = resumed
-            continue
-        yield Found(position, head, record)
-        position += head.size
+        else:
+            yield found
+            position += found.head.size
 
 
-def _read(window: Window, position: int, wanted: Wanted | None) -> tuple[Head | None, Record | None]:
+def _read(window: Window, position: int) -> Found | None:
     head = decode_head(window.get(position, RECORD_HEADER_SIZE), 0)
     if head is None or position + head.size > window.end:
-        return None, None
-    if wanted is not None:
-        name = window.get(position + RECORD_HEADER_SIZE, head.stream_length)
-        if not wanted(head, name):
-            return head, None
+        return None
     record = decode_body(head, window.get(position, head.size))
-    return (None, None) if record is None else (head, record)
+    return None if record is None else Found(position, head, record)
 
 
 def _resume(window: Window, position: int) -> int:
     """Where the next whole record begins, or the end of the file."""
     while (position := window.find(RECORD_MAGIC, position)) >= 0:
-        if _read(window, position, None)[0] is not None:
+        if _read(window, position) is not None:
             return position
         position += 1
     return window.end

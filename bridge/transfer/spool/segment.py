@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -30,8 +30,7 @@ def segment_number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """Samples that do not exist, or no longer: indices from `first_index` to `next_index` (exclusive).
 
     `reason` is what the gap record says, and empty where records were damaged or never came.
