@@ -78,6 +78,7 @@ class Committer:
         self._since = 0.0
         self._last_commit = 0.0
         self._tend_at = 0.0
+        self._segments = 0
         self._failed = False
         self.thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
@@ -92,6 +93,11 @@ class Committer:
         """Commit at once."""
         self._urgent.set()
         self._wake.set()
+
+    def tend(self) -> None:
+        """See at once what can go."""
+        self._tend_at = 0.0
+        self.hurry()
 
     def close(self) -> None:
         """End when all is durable, or when the disk refuses it once more."""
@@ -110,8 +116,8 @@ class Committer:
         self._ended(error)
 
     def _step(self) -> bool:
-        closing = self._closing.is_set()
         self._wake.wait(_TEND_S)
+        closing = self._closing.is_set()
         if self._queue:
             wait_s = self._last_commit + self._commit_s - time.monotonic()
             if wait_s > 0 and not closing:
@@ -121,9 +127,10 @@ class Committer:
         items, freed, since = self._take()
         if items and not self._commit(items, freed, since):
             return False
-        if time.monotonic() >= self._tend_at:
+        if time.monotonic() >= self._tend_at or self._log.segments != self._segments:
             self._tend_at = time.monotonic() + _TEND_S
             self._log.tend()
+            self._segments = self._log.segments
         return not closing or bool(self._queue)
 
     def _take(self) -> tuple[list[Item], int, float]:

@@ -201,6 +201,8 @@ class Spool:
         named everything is needed.
         """
         self._log.release(floor)
+        if self._committer is not None:
+            self._committer.tend()
 
     def free_bytes(self) -> int:
         """What is left on the disk. Raises `OSError`. For a thread, or now and then."""
