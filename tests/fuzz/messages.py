@@ -329,7 +329,7 @@ TARGETS = (
         parameters,
         (InvalidValue,),
         ("drivers.fields", "drivers.calls", "bridge.procedures", "bridge.daemon.watch_options"),
-        bytes_per_byte=2000,
+        bytes_per_byte=400,
         limit=1024,
         tokens=(
             *_UNIT_TOKENS,
@@ -342,7 +342,7 @@ TARGETS = (
         call,
         (InvalidValue,),
         ("drivers.calls", "drivers.quantities"),
-        bytes_per_byte=2000,
+        bytes_per_byte=400,
         limit=512,
         tokens=(
             *_UNIT_TOKENS,
@@ -354,7 +354,7 @@ TARGETS = (
             b'"duration":',
         ),
     ),
-    Target("quantity", quantities, (InvalidValue,), ("drivers.quantities",), 4000, limit=256, tokens=_UNIT_TOKENS),
+    Target("quantity", quantities, (InvalidValue,), ("drivers.quantities",), 1000, limit=256, tokens=_UNIT_TOKENS),
     Target(
         "topic",
         topic,

@@ -16,7 +16,7 @@ from drivers.errors import PicobridgeError
 CORPUS = Path(__file__).parent / "corpus"
 
 #: What a parser may allocate beside its share of the input: the error with its stack, its own objects.
-_ALLOCATION_BASE = 600_000
+_ALLOCATION_BASE = 300_000
 #: What an error may say about an input: each byte written as an escape sequence, in a text within a text.
 _WORDS_PER_BYTE = 16
 _WORDS_BASE = 20_000
