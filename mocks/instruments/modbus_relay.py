@@ -133,6 +133,7 @@ class ModbusRelayMock(Instrument):
             if first >= self.coils:
                 return _ILLEGAL_ADDRESS
             self.record.append(f"{'close' if second else 'open'} {first}")
+            self.world.happenings.note(self.name, "switched")
             self._states[first] = bool(second)
             self._apply()
             return data
@@ -143,6 +144,7 @@ class ModbusRelayMock(Instrument):
                 return _ILLEGAL_ADDRESS
             states = [bool(data[5 + index // 8] >> index % 8 & 1) for index in range(second)]
             self.record.append(f"write {[first + index for index, state in enumerate(states) if state]}")
+            self.world.happenings.note(self.name, "switched")
             self._states[first : first + second] = states
             self._apply()
             return data[:4]

@@ -322,6 +322,7 @@ class Picomotor8742Mock(Instrument):
             axis.motor = 0
             self.errors.append(100 * number + 8)
         else:
+            self.world.happenings.note(self.name, "moves")
             axis.target = target
             distance = target - axis.count
             sign = (distance > 0) - (distance < 0)

@@ -221,6 +221,7 @@ class ZeissRemconMock(Instrument):
         if not self.initialised or (self.world.chamber.touch_alarm == "tripped" and not self.monitor_on):
             return _CANNOT
         if not self.ignores_moves:
+            self.world.happenings.note(self.name, "moves")
             self._go((target[0] - self.short_of_x_mm, *target[1:]))
         return ""
 

@@ -77,7 +77,10 @@ class Terminals:
     def set_drive(self, now_ns: int, drive: Drive) -> None:
         """From `now_ns` on drive so, until changed."""
         self.live_until(now_ns)
+        was_driven, is_driven = (not isinstance(one, OpenDrive) for one in (self._drive, drive))
         self._drive = drive
+        if is_driven != was_driven:
+            self._world.happenings.note(self.device, "energised" if is_driven else "off")
 
     def live_until(self, now_ns: int) -> None:
         """Let the circuit live up to `now_ns` as it is."""

@@ -11,6 +11,7 @@ from .cell import Cell
 from .chamber import Chamber
 from .clock import HostClock, Timeline
 from .events import Event, Events
+from .happenings import Happenings
 from .noise import Noise
 from .presets import PRESET_EVENTS, CellParameters, find_preset
 from .terminals import Terminals
@@ -62,6 +63,8 @@ class World:
         self.wiring = Wiring(self.live_until_now)
         self.tip = Tip(self.live_until_now, pad_m, pad_half_width_m)
         self.chamber = Chamber(self.live_until_now, self._stage_moves)
+        #: what was energised, moved and switched, and when, for tests to judge by
+        self.happenings = Happenings()
         self.events = Events(seed, self.live_until_now, self._announce)
         if preset_events and isinstance(cell, str):
             self.events.script(PRESET_EVENTS.get(cell, ()))
