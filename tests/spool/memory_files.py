@@ -20,7 +20,7 @@ Fate = Literal["pending", "durable", "doomed"]
 
 @dataclass
 class Change:
-    """One change of a file: bytes written at a position, or a length given. Of a folder: a name set to a file or None."""
+    """One change of a file: bytes at a position, or a length. Of a folder: a name set to a file, or None."""
 
     what: Literal["write", "length", "name"]
     position: int = 0
@@ -51,14 +51,13 @@ class _File:
 
 
 class MemoryFiles:
-    """Implements `Files`. `changed` is called after every change. `fail(call, number)` may return an errno for a call."""
+    """Implements `Files`. `changed` is called after every change; `fail(call, number)` may return an errno."""
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.fail: Callable[[str, int], int] = lambda call, number: 0
         self.calls = 0
         self.space = 1 << 40
-        self.closed_twice = 0
         self._files: dict[int, _File] = {}
         self._folder: list[Change] = []
         self._open: dict[int, int] = {}
@@ -85,7 +84,7 @@ class MemoryFiles:
         return other
 
     def after_power_cut(self, rng: random.Random, keep: float) -> MemoryFiles:
-        """A disk as it may be found: of what was not synced each sector and each name is there with probability `keep`."""
+        """A disk as it may be found: each sector and name not synced is there with probability `keep`."""
         other = MemoryFiles()
         names: dict[str, int] = {}
         for change in self._folder:

@@ -258,7 +258,7 @@ async def test_no_disk_left_stops_or_overwrites() -> None:
                 spool.append(block("a-1", 30 * n, 30))
                 await spool.synced("a-1", 30 * n + 30)
             stop = when_full == "stop"
-            await changes.until(lambda stop=stop: _nudged(spool) and (spool.exhausted or not stop and _small(spool)))
+            await changes.until(lambda stop=stop: _nudged(spool) and (spool.exhausted or (not stop and _small(spool))))
             assert spool.exhausted is stop
             assert (FaultKind.EXHAUSTED in [kind for kind, _ in changes.faults]) is stop
             assert (spool.streams()["a-1"].first_index == 0) is stop

@@ -13,7 +13,7 @@ from bridge.transfer import codec
 from drivers.samples import SampleBlock
 
 from .batch import Batcher, Gap
-from .faults import FaultKind, SpoolFailed, explain
+from .faults import FaultKind, SpoolFailed, explain, no_room
 from .log import SegmentLog
 
 Item = SampleBlock | Gap
@@ -78,6 +78,7 @@ class Committer:
         self._since = 0.0
         self._last_commit = 0.0
         self._tend_at = 0.0
+        self._tend_now = threading.Event()
         self._segments = 0
         self._failed = False
         self.thread = threading.Thread(target=self._run, name="spool", daemon=True)
@@ -96,7 +97,7 @@ class Committer:
 
     def tend(self) -> None:
         """See at once what can go."""
-        self._tend_at = 0.0
+        self._tend_now.set()
         self.hurry()
 
     def close(self) -> None:
@@ -127,7 +128,8 @@ class Committer:
         items, freed, since = self._take()
         if items and not self._commit(items, freed, since):
             return False
-        if time.monotonic() >= self._tend_at or self._log.segments != self._segments:
+        if self._tend_now.is_set() or time.monotonic() >= self._tend_at or self._log.segments != self._segments:
+            self._tend_now.clear()
             self._tend_at = time.monotonic() + _TEND_S
             self._log.tend()
             self._segments = self._log.segments
@@ -150,21 +152,24 @@ class Committer:
             self._told(FaultKind.BLOCK, text)
         self._batcher.refused.clear()
         items.clear()
-        refusals = 0
+        refusals, portion = 0, len(records)
         while records:
             try:
-                count, reached = self._log.commit(records)
+                count, reached = self._log.commit(records[:portion])
             except OSError as error:
                 refusals += 1
                 if refusals == 1:
                     continue  # in a new segment it mostly goes
+                if portion > 1 and no_room(error):
+                    portion //= 2  # there may be room for some of it
+                    continue
                 self._refused(error)
                 if self._closing.is_set():
                     return False
                 self._log.tend()
                 self._closing.wait(self._retry_s)
                 continue
-            refusals = 0
+            refusals, portion = 0, len(records)
             self.figures.bytes_written += sum(map(len, records[:count]))
             records = records[count:]
             self._committed(Committed(reached, 0 if records else freed))

@@ -38,3 +38,8 @@ def explain(error: OSError) -> str:
 def is_full(error: OSError) -> bool:
     """Whether there is no room, rather than something broken."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def no_room(error: OSError) -> bool:
+    """Whether fewer bytes might have been taken: a full disk, or a limit on the length of files."""
+    return is_full(error) or error.errno == errno.EFBIG

@@ -58,6 +58,10 @@ class SegmentLog:
         self._reader = Reader(folder, files, self._catalogue, self._damaged)
         self._close_at_ns = 0
 
+    def use(self, options: SpoolOptions) -> None:
+        """What is kept, and how much of it, from now on. In any thread."""
+        self._options = options
+
     @property
     def bytes_on_disk(self) -> int:
         """Of all segments, with the room that was made ahead."""

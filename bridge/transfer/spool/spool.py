@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,6 +77,18 @@ class Spool:
         early += [(FaultKind.DISK, text) for text in log.recovery.notes]
         spool = cls(log, options, early)
         return spool
+
+    def use(self, options: SpoolOptions) -> None:
+        """Other `keep_s`, `max_bytes`, `reserve_bytes` and `when_full` from now on; the rest stays until it is opened
+        again."""
+        self.options = replace(
+            self.options,
+            keep_s=options.keep_s,
+            max_bytes=options.max_bytes,
+            reserve_bytes=options.reserve_bytes,
+            when_full=options.when_full,
+        )
+        self._log.use(self.options)
 
     @property
     def recovery(self) -> Recovery:
