@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.errors import PicobridgeError
+from drivers.errors import ConfigurationError, PicobridgeError
 
 from .recording import Recorder, Stream
 from .witness import Pair, Witness
@@ -62,13 +62,15 @@ async def check(
 
 
 def check_error(said: Any, kind: type[PicobridgeError], device: str) -> int:
-    """The error has a code, a text, a device and a hint. One about no device (`device` empty) names its operation."""
+    """The error has a code, a text, a device and a hint. One about no device (`device` empty) names its operation,
+    one about a configuration its file or folder."""
     fields = said.to_dict() if isinstance(said, PicobridgeError) else said
     assert fields is not None, "nothing was told"
     assert fields["error"] == kind.__name__, f"{fields}"
     assert len(fields["message"]) > 10, f"says nothing: {fields}"
     assert fields["device"] == device, f"{fields}"
-    assert fields["device"] or fields["operation"], f"does not say where: {fields}"
+    names_a_file = kind is ConfigurationError and "/" in fields["message"]
+    assert fields["device"] or fields["operation"] or names_a_file, f"does not say where: {fields}"
     assert len(fields["hint"]) > 10, f"has no hint: {fields}"
     return 1
 

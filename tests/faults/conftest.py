@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,6 @@ def path(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(supervisor, "COUNTERS_S", 0.02)
 
     def make(*devices: str, **options: Any) -> AbstractAsyncContextManager[Rig]:
-        return partial(whole_path, mosquitto=mosquitto)(tmp_path, devices, **options)
+        return whole_path(tmp_path, devices, **{"mosquitto": mosquitto, **options})
 
     return make

@@ -15,10 +15,11 @@ from bridge.client.runs import Run
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
 from bridge.demo.rig import ROUTES, Place, simulated_rig
+from bridge.safety.interlock_options import InterlockOptions
 from bridge.transfer import aiomqtt_session
 from bridge.transfer.mqtt import Session
 from drivers.clock import Clock
-from drivers.errors import PicobridgeError
+from drivers.errors import BridgeUnreachable, PicobridgeError
 from mocks.wires import Served
 from mocks.world import World
 from tests.bridge.conftest import Mosquitto, eventually
@@ -44,6 +45,8 @@ PLACES: Mapping[str, Place] = {
 #: reading is another one
 LONG = {"technique": "galvanostatic", "current_a": "1 nA", "duration_s": "1 h", "interval_s": "1 s"}
 SHORT_S = "5 s"
+#: What wires, processes and brokers do is tested with rules off that would refuse first; they have tests of their own.
+RULES_OFF = ("touch-alarm", "tip-clear", "relays-open", "cell-off", "zero-current", "vacuum")
 
 
 class Gate:
@@ -112,6 +115,7 @@ class Rig:
 
     async def measured(self, device: str = "pstat", **parameters: Any) -> None:
         """A short technique from beginning to end, on a path that must be whole."""
+        await self.read(device)
         await self.lab.run("technique", {**LONG, "duration_s": SHORT_S, **parameters}, {"potentiostat": device})
 
     async def ended(self, run: Run, timeout_s: float = 20.0) -> Any:
@@ -129,9 +133,10 @@ class Rig:
         """The device's state once its connection is one of `states`."""
         return await self.recorder.now(f"devices/{device}/state", lambda s: s["connection"] in states, timeout_s)
 
-    async def moving(self, device: str) -> None:
-        """Until it moves, by the mock's own record."""
-        await eventually(lambda: self.witness.is_moving(device))
+    async def moving(self, device: str, move: asyncio.Future[Any]) -> None:
+        """Until it moves, by the mock's own record; `move` is who asked for it."""
+        await eventually(lambda: self.witness.is_moving(device) or move.done())
+        assert not move.done(), repr(move.result())
 
     @asynccontextmanager
     async def held(self, device: str) -> AsyncIterator[int]:
@@ -162,12 +167,45 @@ class Rig:
             self._daemon, self._lab = daemon, lab
             yield self
 
+    def second(self, folder: Path) -> Config:
+        """The same devices for another bridge with a state of its own."""
+        return replace(self.config, bridge="second", prefix="picobridge/second", state_dir=folder / "second")
+
+    async def reached(self) -> None:
+        """Until the client reaches the daemon (again). What is asked before the daemon listens again gets lost."""
+        while True:
+            try:
+                async with asyncio.timeout(0.5):
+                    await self.lab.request("ping")
+                return
+            except (BridgeUnreachable, TimeoutError):
+                await asyncio.sleep(0.02)
+
+    async def read(self, *devices: str) -> list[Any]:
+        """Until the state of the devices was read; returns their open faults, each with its cause gone."""
+        async with asyncio.timeout(10):
+            while True:
+                known = await self.lab.faults()
+                mine = [fault for fault in known["open"] if fault["device"] in devices]
+                if not set(devices) & set(known["starting"]) and all(fault["cause_gone"] for fault in mine):
+                    return mine
+                await asyncio.sleep(0.02)
+
+    async def acknowledged(self, device: str) -> int:
+        """What the user does about a device that came back: each of its faults is acknowledged. How many there were."""
+        await self.connection(device, "connected", timeout_s=20.0)
+        faults = await self.read(device)
+        for fault in faults:
+            await self.lab.acknowledge(fault["id"])
+        return len(faults)
+
     async def restart_broker(self) -> None:
         """The killed broker again, the recorder first."""
         self.recorder.back.clear()
         self.mosquitto.start()
         await asyncio.wait_for(self.recorder.back.wait(), 10)
         self.gate.open.set()
+        await self.reached()
 
     async def kill_broker(self) -> None:
         self.gate.open.clear()
@@ -250,7 +288,7 @@ async def whole_path(
                 )
                 for name, device in simulated.devices.items()
             },
-            **config,
+            **{"interlocks": InterlockOptions(off=RULES_OFF), **config},
         )
         witness = Witness(world, simulated.served)
         rig = Rig(world, simulated.served, simulated.clock_for, mosquitto, recorder, witness, settings)

@@ -30,7 +30,7 @@ async def test_33_rebooted_in_a_measurement(path: RigMaker, device: str) -> None
         assert result["status"] == "failed"
         rig.told(result["error"], rig.kind(result["error"]), device)
         energised = rig.witness.energised[device]
-        await rig.connection(device, "connected")
+        await rig.acknowledged(device)
         await rig.measured(device)
         assert rig.witness.energised[device] == energised + 1
         await rig.check()
@@ -178,7 +178,7 @@ async def test_38_usb_faults_that_can_be_survived(path: RigMaker, fault: str) ->
             rig.told(error, rig.kind(error), "tdstat")
         else:
             await run.abort()
-        await rig.connection("tdstat", "connected")
+        await rig.acknowledged("tdstat")
         await rig.measured("tdstat")
         await rig.check(quiet="" if rig.judged else "the halt was cleared, or it was asked again")
 
@@ -193,6 +193,6 @@ async def test_38_the_usb_device_is_gone(path: RigMaker) -> None:
         rig.told(result["error"], CellNotOff, "tdstat")
         lost = await rig.recorder.newest("devices/tdstat/state", lambda s: s["error"] is not None)
         rig.told(lost["error"], DeviceLost, "tdstat")
-        await rig.connection("tdstat", "connected")
+        await rig.acknowledged("tdstat")
         await rig.measured("tdstat")
         await rig.check()

@@ -16,6 +16,7 @@ from drivers.errors import (
     CellNotOff,
     DeviceLost,
     DeviceTimeout,
+    FaultLatched,
     PermissionDenied,
     PicobridgeError,
     PortBusy,
@@ -39,7 +40,7 @@ async def test_19_unplugged_while_idle(path: RigMaker, device: str) -> None:
         state = await rig.connection(device, "lost", "failed")
         rig.told(state["error"], DeviceLost, device)
         await rig.served[device].replug()
-        await rig.connection(device, "connected")
+        await rig.acknowledged(device)
         await rig.measured("emstat")
         await rig.check()
 
@@ -59,8 +60,12 @@ async def test_20_unplugged_with_the_cell_on(path: RigMaker, device: str) -> Non
         energised = rig.witness.energised[device]
         await rig.served[device].replug()
         await rig.connection(device, "connected")
+        await rig.read(device)
+        rig.told(await rig.refused(rig.start(device)), FaultLatched, device)
         assert rig.witness.energised[device] == energised, "nothing was resumed"
         await rig.check()
+        assert await rig.acknowledged(device) == 1
+        assert rig.witness.energised[device] == energised, "an acknowledgement starts nothing"
         await rig.measured(device)
         await rig.check()
 
@@ -73,7 +78,7 @@ async def test_20_unplugged_during_a_move(path: RigMaker, device: str) -> None:
         await rig.lab.emstat.identify()
         run = await rig.measuring("emstat", interval_s="0.1 s")
         move = asyncio.ensure_future(rig.refused(getattr(rig.lab, device).move_by(x_m=1e-3)))
-        await rig.moving(device)
+        await rig.moving(device, move)
         await rig.served[device].unplug()
         rig.told(await move, DeviceLost, device)
         await rig.connection(device, "lost")
@@ -97,7 +102,7 @@ async def test_21_replugged_under_another_name(path: RigMaker) -> None:
         try:
             await rig.served["emstat"].replug()
             assert os.readlink(link) != before
-            await rig.connection("emstat", "connected")
+            await rig.acknowledged("emstat")
             await rig.measured("emstat")
             await rig.check()
         finally:

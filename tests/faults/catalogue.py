@@ -1,0 +1,360 @@
+"""The catalogue of faults as data: each row, how it is injected here, what the user sees, what was lost, which tests.
+
+`tests` names functions of this folder, or `file.py::function` below `tests/` where another level covers the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One row. `pending` says what a row without (all of) its tests waits for; `cannot` why it cannot be injected."""
+
+    number: int
+    fault: str
+    injected: str = ""
+    sees: str = ""
+    lost: str = ""
+    tests: tuple[str, ...] = ()
+    pending: str = ""
+    cannot: str = ""
+
+
+def _row(
+    number: int, fault: str, injected: str, sees: str, *tests: str, lost: str = NOTHING, pending: str = ""
+) -> Fault:
+    return Fault(number=number, fault=fault, injected=injected, sees=sees, lost=lost, tests=tests, pending=pending)
+
+
+def _pending(number: int, fault: str, pending: str) -> Fault:
+    return Fault(number=number, fault=fault, pending=pending)
+
+
+CATALOGUE: tuple[Fault, ...] = (
+    _row(
+        1,
+        "broker killed and started again in a run",
+        "SIGKILL of Mosquitto",
+        "requests fail meanwhile; the run goes on",
+        "test_01_the_broker_is_killed_and_started_again",
+        "test_01_a_request_while_the_broker_is_away",
+    ),
+    _row(
+        2,
+        "broker stands still",
+        "SIGSTOP and SIGCONT of Mosquitto, keep-alive 1 s",
+        "as 1",
+        "test_02_the_broker_stands_still",
+    ),
+    _row(
+        3,
+        "link to the broker cut, half open",
+        "a proxy that cuts and then leads nowhere",
+        "daemon offline, then online",
+        "test_03_the_link_is_cut",
+    ),
+    _row(
+        4,
+        "broker comes back empty",
+        "SIGKILL of a Mosquitto without persistence",
+        "status, identities and states again",
+        "test_04_the_broker_comes_back_empty",
+    ),
+    _pending(5, "slow link", "spool"),
+    _row(
+        6,
+        "daemon killed in a run",
+        "SIGKILL, then make-safe as ExecStopPost, then a restart",
+        "run interrupted; nothing resumed by itself",
+        "test_06_the_daemon_is_killed_in_a_run",
+        lost="what the killed daemon had not yet told as published",
+        pending="spool: the restarted daemon delivers it",
+    ),
+    _pending(7, "daemon killed between audit and wire", "audit"),
+    _row(
+        8,
+        "event loop blocked",
+        "SIGSTOP of the daemon; the test plays systemd",
+        "run interrupted; source off by make-safe",
+        "test_08_the_event_loop_is_blocked",
+    ),
+    *(
+        _pending(number, fault, "spool")
+        for number, fault in (
+            (9, "disk full at append"),
+            (10, "disk full inside a record"),
+            (11, "EIO on fdatasync"),
+            (12, "fsync takes 5 s"),
+            (13, "file system turns read-only"),
+            (14, "torn tail, flipped byte, zeroed page"),
+            (15, "spool index gone"),
+            (16, "1 GB backlog at start"),
+        )
+    ),
+    _row(
+        17,
+        "wall clock set",
+        "time.time of daemon and client, -1 h and +1 day",
+        "events with the new time",
+        "test_17_the_wall_clock_is_set",
+        pending="the step itself is recorded nowhere",
+    ),
+    Fault(
+        number=18,
+        fault="suspend and resume",
+        cannot="the kernel here has no suspend; BOOTTIME offsets (unshare -T) do not move a running process",
+    ),
+    _row(
+        19,
+        "unplugged while idle",
+        "pty, socket or USB device closed",
+        "device lost, then connected",
+        "test_19_unplugged_while_idle",
+    ),
+    _row(
+        20,
+        "unplugged in a move, or with the cell on",
+        "as 19",
+        "run failed: cell not proven off; device lost",
+        "test_20_unplugged_with_the_cell_on",
+        "test_20_unplugged_during_a_move",
+    ),
+    _row(
+        21,
+        "replugged under another name",
+        "the by-id link leads to another pty",
+        "device lost, then connected",
+        "test_21_replugged_under_another_name",
+    ),
+    _row(
+        22,
+        "two devices swap names",
+        "serial numbers configured the other way round",
+        "both refused, serial numbers told",
+        "test_22_two_devices_have_swapped_names",
+    ),
+    _row(
+        23,
+        "garbage before, inside, after a frame",
+        "bytes added or changed on the wire",
+        "nothing, or a typed error",
+        "test_23_garbage_in_a_measurement",
+        "test_23_garbage_in_an_answer",
+    ),
+    _row(
+        24,
+        "flipped bit with valid length",
+        "one bit of an exponent",
+        "nothing: asked again, the sample marked",
+        "test_24_a_flipped_bit_that_makes_an_impossible_value",
+        lost="a flip that leaves a possible value is not seen: these protocols have no checksum",
+    ),
+    _row(
+        25,
+        "no reply",
+        "replies dropped",
+        "run failed: cell not proven off; or the position read back",
+        "test_25_no_reply_in_a_measurement",
+        "test_25_no_reply_to_a_move",
+        "conformance/test_faults.py::test_no_fault_of_the_wire_does_harm",
+    ),
+    _row(
+        26,
+        "late reply",
+        "held until the next request",
+        "one time-out, or nothing",
+        "test_26_late_reply",
+        "test_26_late_sample",
+    ),
+    _row(27, "reply duplicated", "sent twice", "nothing", "test_27_duplicated_reply", "test_27_duplicated_sample"),
+    _row(
+        28,
+        "partial frame, then silence",
+        "three bytes of a reply, then none",
+        "run failed: cell not proven off",
+        "test_28_partial_frame_then_silence",
+        "conformance/test_faults.py::test_no_fault_of_the_wire_does_harm",
+    ),
+    _row(
+        29, "byte by byte, or ten at once", "replies cut and joined", "nothing", "test_29_cut_into_bytes_or_all_at_once"
+    ),
+    _row(
+        30,
+        "reply of somebody else",
+        "a frame of another Modbus unit first",
+        "nothing, or a typed error",
+        "test_30_a_reply_of_another_unit_on_the_bus",
+    ),
+    _row(
+        31,
+        "baud mismatch",
+        "what a UART makes of another rate, bit for bit",
+        "asked whether the baud rate is right",
+        "test_31_another_baud_rate",
+    ),
+    _row(
+        32,
+        "wrong device on the port",
+        "another identity answers",
+        "refused by its identity",
+        "test_32_another_device_on_the_port",
+    ),
+    _row(
+        33,
+        "device reboots in a measurement",
+        "power cycle of the mock",
+        "run failed, with the reason",
+        "test_33_rebooted_in_a_measurement",
+    ),
+    _row(
+        34,
+        "firmware error or busy",
+        "the mocks' own refusals",
+        "the device's number and its meaning",
+        "test_34_the_firmware_refuses_a_script",
+        "test_34_the_board_is_busy",
+        "test_34_the_stage_is_refused_by_the_microscope",
+        "test_34_the_stage_stops_short_of_its_target",
+    ),
+    _row(
+        35,
+        "over range, no value",
+        "a value that is none; a contact that opens",
+        "samples with flags",
+        "test_35_over_range_and_no_value",
+        "test_35_overload_in_a_measurement",
+    ),
+    _row(
+        36,
+        "stream stalls with the port open",
+        "the script stands still",
+        "run failed: nothing came",
+        "test_36_the_stream_stalls",
+    ),
+    _row(
+        37,
+        "device counter wraps",
+        "the time stamp starts again at zero",
+        "nothing: unwrapped",
+        "test_37_the_instruments_clock_wraps",
+    ),
+    _row(
+        38,
+        "USB stall, ENODEV, time-out, short and empty packet",
+        "errors of the backend in libusb's place",
+        "nothing, or the device lost",
+        "test_38_usb_faults_that_can_be_survived",
+        "test_38_the_usb_device_is_gone",
+    ),
+    _row(
+        39,
+        "port held by another program",
+        "another process has the pty open",
+        "its process id and name",
+        "test_39_the_port_is_held_by_another_program",
+    ),
+    _row(
+        40,
+        "no right to open the port",
+        "EACCES in pyserial's place (the tests are root)",
+        "owner, mode, groups, udev rule",
+        "test_40_no_right_to_open_the_port",
+    ),
+    _pending(41, "client dies holding a lease", "leases"),
+    _pending(42, "client frozen, then sends", "leases"),
+    _row(
+        43,
+        "client's clock wrong by an hour",
+        "requests that expire an hour off",
+        "refused, with the daemon's time",
+        "test_43_the_clients_clock_is_wrong_by_an_hour",
+    ),
+    _row(44, "same command twice", "published twice", "one act, two equal answers", "test_44_the_same_command_twice"),
+    _row(
+        45,
+        "old command replayed",
+        "published after its expiry",
+        "refused",
+        "test_45_an_old_command_is_replayed",
+        pending="audit: the refusal is audited",
+    ),
+    _row(
+        46,
+        "retained command waiting at start",
+        "retained on the broker before the daemon starts",
+        "not executed; with MQTT 3.1.1 told how to remove it",
+        "test_46_a_retained_command_waits_for_the_daemon",
+    ),
+    _pending(47, "two clients race for a lease", "leases"),
+    _pending(48, "unauthorised user, forged level", "access"),
+    _pending(49, "client id stolen", "access"),
+    _row(
+        50,
+        "nonsense for a payload",
+        "2 MB, empty, deep, CBOR, NaN, keys twice",
+        "refused with the reason; no flood",
+        "test_50_a_request_of_nonsense",
+        "test_50_a_flood_of_nonsense_is_no_flood_of_events",
+    ),
+    _pending(51, "10 000 commands a second", "access: rate limit"),
+    _pending(52, "200 000 retained topics under the root", "access"),
+    _row(
+        53,
+        "slow or stopped recorder",
+        "a subscriber that reads nothing",
+        "nothing",
+        "test_53_a_recorder_that_stands_still",
+        pending="spool: what it was owed waits on disk",
+    ),
+    _row(
+        54,
+        "message larger than the broker takes",
+        "max_packet_size 4000",
+        "nothing: cut to fit",
+        "test_54_a_block_larger_than_the_broker_takes",
+    ),
+    _pending(55, "emergency stop inside a 2 s reply", "emergency stop"),
+    _pending(56, "gauge stale, gone or flapping", "interlocks"),
+    _pending(57, "interlock changes between admission and write", "interlocks"),
+    _pending(58, "acknowledge held down, or too early", "latched faults"),
+    _pending(59, "reload of a bad configuration", "reload"),
+    _row(
+        60,
+        "SIGTERM in a run and in a move",
+        "SIGTERM of the daemon",
+        "run aborted; daemon offline, exit status 0",
+        "test_60_ended_in_a_run",
+        "test_60_ended_in_a_move",
+        "test_60_whoever_waits_for_a_move_is_told",
+    ),
+    _pending(61, "out of descriptors, memory, processes", "second phase (RLIMIT_NOFILE)"),
+    _pending(62, "certificate expired", "access"),
+    _row(
+        63,
+        "two daemons",
+        "the same state directory; the same port",
+        "the second one refuses, and says who is there",
+        "test_63_a_second_daemon_on_the_same_state",
+        "test_63_a_second_daemon_on_the_same_ports",
+    ),
+    _pending(64, "version skew", "access"),
+    _pending(65, "week-long soak", "make soak"),
+)
+
+
+def table() -> str:
+    """The rows as Markdown."""
+    lines = ["| # | fault | injected | the user sees | lost | tests |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in CATALOGUE:
+        state = []
+        if row.cannot:
+            state.append(f"cannot be injected here: {row.cannot}")
+        if row.pending:
+            state.append(f"**pending**: {row.pending}")
+        state += [f"`{name}`" for name in row.tests]
+        lines.append(f"| {row.number} | {row.fault} | {row.injected} | {row.sees} | {row.lost} | {'; '.join(state)} |")
+    return "\n".join(lines)
