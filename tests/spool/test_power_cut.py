@@ -92,6 +92,17 @@ def test_after_every_change_and_any_loss() -> None:
     assert indices(everything(log, "a-1")) == list(range(scene.written["a-1"]))
 
 
+def test_a_closed_log_need_not_be_read_whole_after_a_power_cut() -> None:
+    files = MemoryFiles()
+    scene = Scene(files, ())
+    log = opened(files)
+    scene.run(log, 5)
+    log.close()
+    after = opened(files.after_power_cut(scene.rng, 0.0))
+    assert after.recovery.scanned == 0
+    assert after.recovery.records == len(scene.payloads)
+
+
 def test_while_old_segments_are_let_go() -> None:
     files = MemoryFiles()
     scene = Scene(files, (0.0, 1.0, 0.5, 0.5, 0.5))

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ class Changes:
 
     def __init__(self, spool: Spool) -> None:
         self.faults: list[tuple[FaultKind, str]] = []
+        self.failing_when_told: list[bool] = []
+        self._spool = spool
         self._event = asyncio.Event()
         spool.changed = self._event.set
         spool.on_fault = self._fault
@@ -40,6 +43,8 @@ class Changes:
 
     def _fault(self, kind: FaultKind, text: str) -> None:
         self.faults.append((kind, text))
+        if kind is FaultKind.DISK:
+            self.failing_when_told.append(self._spool.error is not None)
         self._event.set()
 
 
@@ -161,6 +166,7 @@ async def test_the_queue_is_bounded_while_the_disk_refuses_and_all_is_written_wh
         await changes.until(lambda: spool.error is None)
         assert indices(spool.read("a-1", 0, 10**9)) == list(range(first))
         assert sum(kind is FaultKind.DISK for kind, _ in changes.faults) == 1
+        assert changes.failing_when_told == [True]
         assert spool.queue_bytes == 0
 
 
@@ -265,6 +271,27 @@ async def test_no_disk_left_stops_or_overwrites() -> None:
             files.space = 10
             await changes.until(lambda: _nudged(spool) and spool.exhausted)
             assert "reserve_bytes" in changes.faults[-1][1] or stop
+
+
+async def test_other_limits_while_it_runs() -> None:
+    files = MemoryFiles()
+    options = SpoolOptions(segment_bytes=5000, reserve_bytes=0, keep_s=9e9)
+    async with started(FOLDER, options, files) as (spool, changes):
+        for n in range(20):
+            spool.append(block("a-1", 30 * n, 30))
+            await spool.synced("a-1", 30 * n + 30)
+        assert not spool.exhausted
+        spool.use(replace(options, max_bytes=20_000, queue_bytes=1))
+        assert not spool.full
+        await changes.until(lambda: bool(changes.faults))
+        assert changes.faults[0][0] is FaultKind.EXHAUSTED
+        assert spool.exhausted
+        spool.append(block("a-1", 600, 1))
+        assert spool.full
+        spool.use(replace(options, max_bytes=20_000, when_full="overwrite"))
+        await changes.until(lambda: _nudged(spool) and not spool.exhausted)
+        assert _small(spool)
+        assert spool.streams()["a-1"].first_index > 0
 
 
 def _small(spool: Spool) -> bool:

@@ -190,5 +190,5 @@ class Committer:
         if not self._failed:
             self._failed = True
             failed = SpoolFailed(f"samples cannot be made durable: {explain(error)}")
-            self._told(FaultKind.DISK, failed.message)
             self._state(failed)
+            self._told(FaultKind.DISK, failed.message)

@@ -58,10 +58,6 @@ class SegmentLog:
         self._reader = Reader(folder, files, self._catalogue, self._damaged)
         self._close_at_ns = 0
 
-    def use(self, options: SpoolOptions) -> None:
-        """What is kept, and how much of it, from now on. In any thread."""
-        self._options = options
-
     @property
     def bytes_on_disk(self) -> int:
         """Of all segments, with the room that was made ahead."""
@@ -77,6 +73,11 @@ class SegmentLog:
     def next_index(self, stream: str) -> int:
         """Up to where (exclusive) the stream is durable; 0 if it is not known."""
         return self._catalogue.next_index(stream)
+
+    def use(self, options: SpoolOptions) -> None:
+        """Other limits from now on. In any thread."""
+        self._options = options
+        self._writer.segment_bytes = options.segment_limit
 
     def commit(self, records: Sequence[Record]) -> tuple[int, dict[str, int]]:
         """Make the first of the records durable, at least one. Returns how many, and the streams' next indices.
@@ -129,10 +130,10 @@ class SegmentLog:
             for segment in self._catalogue.closed:
                 if not self._lacking() or not self._drop(segment):
                     break
-        lacking = self._lacking()
-        if lacking and not self.exhausted:
-            self._told(FaultKind.EXHAUSTED, lacking)
+        was, lacking = self.exhausted, self._lacking()
         self.exhausted = bool(lacking)
+        if lacking and not was:
+            self._told(FaultKind.EXHAUSTED, lacking)
 
     def _lacking(self) -> str:
         """What there is too little of; empty if nothing."""

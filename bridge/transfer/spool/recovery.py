@@ -48,6 +48,9 @@ class Recovery:
     set_aside: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def text(self) -> str:
         """One line for a log."""

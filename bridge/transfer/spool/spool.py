@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,18 +78,6 @@ class Spool:
         spool = cls(log, options, early)
         return spool
 
-    def use(self, options: SpoolOptions) -> None:
-        """Other `keep_s`, `max_bytes`, `reserve_bytes` and `when_full` from now on; the rest stays until it is opened
-        again."""
-        self.options = replace(
-            self.options,
-            keep_s=options.keep_s,
-            max_bytes=options.max_bytes,
-            reserve_bytes=options.reserve_bytes,
-            when_full=options.when_full,
-        )
-        self._log.use(self.options)
-
     @property
     def recovery(self) -> Recovery:
         """What was found when the spool was opened."""
@@ -135,6 +123,14 @@ class Spool:
         early, self._early = self._early, []
         for kind, text in early:
             self.on_fault(kind, text)
+
+    def use(self, options: SpoolOptions) -> None:
+        """Other options from now on, on the event loop. `commit_s` and `retry_s` stay what they were."""
+        self.options = options
+        self._log.use(options)
+        self._see_to_room()
+        if self._committer is not None:
+            self._committer.tend()
 
     async def close(self) -> None:
         """Make everything durable and end the thread. Raises `SpoolFailed` if the disk refuses."""
@@ -222,9 +218,14 @@ class Spool:
 
     def _put(self, item: Item) -> None:
         self.queue_bytes += weight(item)
+        self._see_to_room()
+        self._writer().put(item)
+
+    def _see_to_room(self) -> None:
         if self.queue_bytes >= self.options.queue_bytes:
             self._room.clear()
-        self._writer().put(item)
+        else:
+            self._room.set()
 
     def _writer(self) -> Committer:
         if self._committer is None:
@@ -252,8 +253,7 @@ class Spool:
     def _on_committed(self, what: Committed) -> None:
         self._durable.update(what.reached)
         self.queue_bytes -= what.freed
-        if self.queue_bytes < self.options.queue_bytes:
-            self._room.set()
+        self._see_to_room()
         for stream, index, future in self._waiting:
             if self.durable(stream) >= index and not future.done():
                 future.set_result(None)

@@ -32,7 +32,7 @@ class SegmentWriter:
         self.segment: Segment | None = None
         self._folder = folder
         self._files = files
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
         self._number = number
         self._opened = opened
         self._closed = closed
@@ -50,7 +50,7 @@ class SegmentWriter:
         chunks: list[bytes] = []
         positions: list[int] = []
         for record in records:
-            if positions and end + len(record) > self._segment_bytes:
+            if positions and end + len(record) > self.segment_bytes:
                 break
             chunks.append(encode_record(record, start))
             positions.append(end)
@@ -89,7 +89,7 @@ class SegmentWriter:
         return (
             self.segment is not None
             and self.segment.records > 0
-            and self.segment.end + len(record) > self._segment_bytes
+            and self.segment.end + len(record) > self.segment_bytes
         )  # fmt: skip
 
     def _create(self, wall_ns: int) -> Segment:
@@ -115,11 +115,11 @@ class SegmentWriter:
     def _allocate(self, fd: int) -> int:
         """Room ahead, so that a full disk is met here and a sync has no new length to write. Not vital."""
         try:
-            self._files.allocate(fd, self._segment_bytes)
+            self._files.allocate(fd, self.segment_bytes)
         except OSError:
             self._files.truncate(fd, 0)
             return SEGMENT_HEADER_SIZE
-        return self._segment_bytes
+        return self.segment_bytes
 
     def _cut(self, end: int) -> bool:
         try:
