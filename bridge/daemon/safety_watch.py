@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.safety.acts import Act
 from bridge.safety.leases import Ended
 from bridge.safety.suspension import Suspension
 from bridge.safety.violations import Broken, refusal
@@ -46,6 +47,8 @@ class SafetyWatch:
         self._heartbeat = heartbeat
         self._suspension = suspension or Suspension()
         self._read_at = 0.0
+        #: acts that were ended by a rule with a fault, by the rule and the fault's device: the cause is still there
+        self._causes: dict[tuple[str, str], Act] = {}
         self._reading: asyncio.Future[Any] | None = None
 
     async def run(self) -> None:
@@ -68,6 +71,16 @@ class SafetyWatch:
         self._read_again()
         for broken in self._guard.interlocks.poll(self._guard.clock()):
             await self._react(broken)
+        self._look_at_causes()
+
+    def _look_at_causes(self) -> None:
+        """The cause of a rule's fault is over once the act has ended, and the rule would allow it again."""
+        under_way = self._guard.interlocks.under_way()
+        for (rule, device), act in list(self._causes.items()):
+            broken = [one.rule.id for one in self._guard.interlocks.check(act, self._guard.clock())]
+            if act not in under_way and rule not in broken:
+                del self._causes[rule, device]
+                self._guard.over(f"interlock {rule}", device)
 
     def _notice_sleep(self) -> None:
         """Leases are void then, and what was read is old; a run that nobody looked after has ended."""
@@ -129,6 +142,7 @@ class SafetyWatch:
             await asyncio.gather(*(supervisor.make_safe() for supervisor in members))
 
         rule = broken.violation.rule
+        self._causes[rule.id, act.device] = act
         await self._guard.latch_and_make_safe(f"interlock {rule.id}", act.device, text, make_safe, hint=error.hint)
 
     async def _stop(self, names: list[str]) -> None:
