@@ -202,3 +202,25 @@ def test_coverage() -> None:
     assert covered.missing(12, 15) == []
     assert Coverage().missing(3, 4) == [(3, 4)]
     assert not Coverage()
+
+
+def test_what_is_in_two_segments_is_read_once_and_stays_when_the_first_goes() -> None:
+    """As after a sync that failed and a power cut: the tail is in the file that was left and in the next one."""
+    one, other = MemoryFiles(), MemoryFiles()
+    log = opened(one)
+    write(log, "a-1", 0, 20)
+    log.close()
+    log = opened(other, segment_bytes=10)
+    write(log, "b-1", 0, 5)
+    log.close()
+    log = opened(other)
+    write(log, "a-1", 10, 35)
+    log.close()
+    one._add(segment_name(2), other.content(segment_name(2)))
+    log = opened(one, keep_s=0.0)
+    assert indices(everything(log, "a-1")) == list(range(35))
+    assert log.ranges()["a-1"] == (0, 35, (), "a")
+    log.release({"a-1": 20})
+    log.tend()
+    assert log.ranges()["a-1"] == (10, 35, (), "a")
+    assert indices(everything(log, "a-1")) == list(range(10, 35))
