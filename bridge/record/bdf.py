@@ -33,13 +33,13 @@ HEADER = (
     "Flags / 1",
 )
 
-#: The columns that a block must have.
-_NEEDED = {column.name for column in SAMPLE_COLUMNS}
+#: The columns that a block must have, and their types.
+_NEEDED = {(column.name, column.dtype) for column in SAMPLE_COLUMNS}
 
 
 def is_time_series(block: SampleBlock) -> bool:
     """Has the block time, voltage, current and flags? An impedance spectrum has not."""
-    return {column.name for column in block.columns} >= _NEEDED
+    return {(column.name, column.dtype) for column in block.columns} >= _NEEDED
 
 
 def cycle_of(block: SampleBlock) -> int | None:

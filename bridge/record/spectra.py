@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 #: Of the CSV. The imaginary part has its sign turned, as the field plots it.
 HEADER = ("freq/Hz", "Re(Z)/Ohm", "-Im(Z)/Ohm")
-_NEEDED = {column.name for column in IMPEDANCE_COLUMNS}
+_NEEDED = {(column.name, column.dtype) for column in IMPEDANCE_COLUMNS}
 
 
 def is_spectrum(block: SampleBlock) -> bool:
-    return {column.name for column in block.columns} >= _NEEDED
+    return {(column.name, column.dtype) for column in block.columns} >= _NEEDED
 
 
 def spectra(blocks: Iterable[SampleBlock]) -> Iterator[list[SampleBlock]]:
