@@ -20,6 +20,7 @@ from .output import print_error
 MODULES: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
     "service": ("run", "check"),
+    "reloading": ("reload",),
     "make_safe": ("make-safe",),
     "host": ("install-host", "udev-rules"),
     "broker_config": ("broker-config",),

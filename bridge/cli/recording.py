@@ -23,6 +23,12 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     record.add_argument("--folder", type=Path, default=Path("runs"), help="where the new folder goes (default runs/)")
     record.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
+    record.add_argument(
+        "--name",
+        default="",
+        metavar="RECORDER",
+        help="go on where the last recording of this name ended; the daemon keeps samples until it has them",
+    )
     add_broker_arguments(record)
     record.set_defaults(function=run_record)
 
@@ -37,7 +43,7 @@ async def run_record(args: argparse.Namespace) -> int:
             if not args.json:
                 print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
             try:
-                async with recording(lab, folder) as recorder:
+                async with recording(lab, folder, recorder_name=args.name) as recorder:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(args.duration):
                             await recorder.ended.wait()

@@ -32,7 +32,7 @@ async def run_daemon(args: argparse.Namespace) -> int:
     logs.configure(verbose=args.verbose)
     faulthandler.enable()  # where every thread was, when the watchdog's SIGABRT comes
     config = load(args.config)
-    daemon = Daemon(config)
+    daemon = Daemon(config, file=args.config.absolute())
     daemon.handle_signals()  # before it starts: a signal may come while devices are looked for
     async with daemon:
         log = logging.getLogger("picobridge")

@@ -7,7 +7,8 @@ async with connect("mqtt://localhost") as lab:
 """
 
 from .blocks import BlockStream
+from .complete import CompleteStream
 from .lab import Lab, connect
 from .runs import Run
 
-__all__ = ["BlockStream", "Lab", "Run", "connect"]
+__all__ = ["BlockStream", "CompleteStream", "Lab", "Run", "connect"]

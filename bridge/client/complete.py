@@ -123,17 +123,24 @@ class CompleteStream:
         self._taken.set()
         return self._ready.popleft() if self._ready else None
 
-    async def recorded(self) -> None:
-        """Tell the daemon that all blocks handed on so far are kept. Nothing is told twice. Raises what it answers."""
+    def handed_on(self) -> dict[str, int]:
+        """Up to which index (exclusive) each stream has been handed on, for `recorded`."""
+        reached = {name: stream.expected for name, stream in self._streams.items()}
+        for block in reversed(self._ready):  # what waits to be taken is not handed on yet
+            reached[block.stream] = block.first_index
+        return reached
+
+    async def recorded(self, reached: Mapping[str, int]) -> None:
+        """Tell the daemon that everything before these indices is kept. Nothing is told twice.
+
+        Does nothing for a stream without a recorder's name. Raises what the daemon answers.
+        """
         if not self._recorder:
             return
-        waiting = {block.stream for block in self._ready}
-        for name, stream in self._streams.items():
-            if name in waiting or self._told.get(name) == stream.expected:
-                continue
-            upto = stream.expected
-            await self._ask("recorded", {"recorder": self._recorder, "stream": name, "next_index": upto})
-            self._told[name] = upto
+        for name, index in reached.items():
+            if self._told.get(name) != index:
+                await self._ask("recorded", {"recorder": self._recorder, "stream": name, "next_index": index})
+                self._told[name] = index
 
     @property
     def complete(self) -> bool:

@@ -17,7 +17,18 @@ class Catalogue:
     """`own` are the user's."""
 
     def __init__(self, own: Iterable[Procedure] = ()) -> None:
+        self._known: dict[str, Procedure]
+        self.use(own)
+
+    def use(self, own: Iterable[Procedure]) -> None:
+        """Other procedures of the user's from now on."""
         self._known = {**PROCEDURES, **{procedure.name: procedure for procedure in own}}
+
+    def as_it_is(self) -> Catalogue:
+        """For a run, which keeps the procedures that it began with."""
+        kept = Catalogue()
+        kept._known = self._known
+        return kept
 
     def find(self, name: Any) -> Procedure:
         """Raises `InvalidValue` naming the procedures there are."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,25 +41,27 @@ from drivers.clock import SYSTEM_CLOCK, Clock
 from drivers.errors import PicobridgeError
 from drivers.interfaces import Device
 
-from .casting import flat
 from .catalogue import Catalogue
 from .config import Config, DeviceConfig
 from .events import Events
 from .guard import Guard
 from .health_topic import publish_health
 from .heartbeat import Heartbeats, Overdue
+from .interrupted import latch_interrupted, settle
 from .journal import Journal
 from .measurements import Measurements
 from .methods import Methods
-from .metrics import MetricsServer
+from .metrics import Metrics
 from .observing import Observer
 from .records import Records
+from .reloading import Reloading
 from .requests import Requests
 from .runs import Runs
 from .safety_requests import SafetyRequests
 from .safety_watch import SafetyWatch
-from .state import JOURNAL_LOST, STATE_LOST, State
+from .state import State
 from .streams import Streams
+from .supervision import Supervision
 from .supervisor import DeviceSupervisor
 from .systemd import notify
 from .watchdog import Watchdog
@@ -80,6 +84,7 @@ def make_device(config: DeviceConfig, clock: Clock) -> Device:
 class Daemon:
     """`clock_for(name)` gives the clock of a device (a simulated one brings its own); `make` makes the devices.
     `flush_s` is how long stopping waits for a broker, `backoff_s` the first and the longest pause between connections.
+    `file` is where the configuration came from, to be read again when that is asked for.
 
     Not to be entered again. Entering raises `ConfigurationError` (state directory, data directory), `StoreError` (state
     database), `PortBusy` (embedded broker), `InvalidValue` (an option of a driver).
@@ -89,6 +94,7 @@ class Daemon:
         self,
         config: Config,
         *,
+        file: Path | None = None,
         clock_for: Callable[[str], Clock] = lambda _: SYSTEM_CLOCK,
         make: MakeDevice = make_device,
         open_session: Connect = connect,
@@ -106,7 +112,8 @@ class Daemon:
         self.uplink: Uplink
         self.runs: Runs
         self.streams: Streams
-        self.metrics: MetricsServer | None = None
+        self.metrics: Metrics
+        self._file = file
         self._clock_for = clock_for
         self._make = make
         self._open_session = open_session
@@ -120,6 +127,8 @@ class Daemon:
         self._events: Events
         self._records: Records
         self._requests: Requests
+        self._supervision: Supervision
+        self._reloading: Reloading
         self._heartbeats = Heartbeats()
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -134,11 +143,19 @@ class Daemon:
         self.stopped.set()
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT call `stop`."""
+        """SIGTERM and SIGINT call `stop`. SIGHUP has the configuration read again, or stops what a terminal that is
+        closed has started."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        hung_up = self.stop if os.isatty(0) else self._reload_soon
+        for number, react in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hung_up)):
+            loop.add_signal_handler(number, react)
             self._stack.callback(loop.remove_signal_handler, number)
+
+    def _reload_soon(self) -> None:
+        if hasattr(self, "_reloading"):
+            self._spawn(self._reloading.on_signal(), "reload")
+        else:
+            LOG.warning("SIGHUP came while the daemon was starting; it reads its configuration anyway")
 
     async def __aenter__(self) -> Self:
         try:
@@ -170,7 +187,7 @@ class Daemon:
         await self._guard.faults.load()
         await self.streams.open()
         self._stack.push_async_callback(self.streams.close)
-        await self._latch_interrupted(interrupted)
+        await latch_interrupted(interrupted, self._guard)
         self._supervise(devices)
         await self.runs.report_earlier(interrupted)
         if self.config.broker.address is None:
@@ -181,7 +198,7 @@ class Daemon:
                 await asyncio.gather(*(supervisor.tried.wait() for supervisor in self.devices.values()))
         for text in self._state.problems:
             self._events.publish("daemon", text, severity="error")
-        self._spawn(self._settle(interrupted), "what an earlier daemon left")
+        self._spawn(settle(interrupted, self.runs, self.devices, self._guard), "what an earlier daemon left")
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
         self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
@@ -193,20 +210,42 @@ class Daemon:
 
     async def _tell_how_it_is(self) -> None:
         """On a topic; and for Prometheus, if it is asked for."""
-        measured = Measurements(
-            self.version, self.devices, self.runs, self.uplink, self.streams, self._guard, self._requests
+        self._reloading = Reloading(
+            self._file,
+            self.config,
+            lambda device: self._make(device, self._clock_for(device.name)),
+            self._supervision,
+            self._guard,
+            self._events,
+            lambda config: self.metrics.serve(config.metrics),
+            self._adopt,
         )
+        self._requests.add(self._reloading.handlers)
+        file = self._reloading.state
+        measured = Measurements(
+            self.version, self.devices, self.runs, self.uplink, self.streams, self._guard, self._requests, file
+        )
+        self.metrics = Metrics(measured.metrics)
+        self._stack.push_async_callback(self.metrics.close)
+        await self.metrics.serve(self.config.metrics)
         publish = partial(self.uplink.retain, self.topics.health)
         self._spawn(publish_health(measured.health, publish), "health")
-        if (wanted := self.config.metrics) is not None:
-            self.metrics = MetricsServer(measured.metrics, wanted.address, wanted.port)
-            self._stack.push_async_callback(self.metrics.close)
+
+    def _adopt(self, config: Config) -> None:
+        """What of another configuration is handed on at once; devices and rules are `Reloading`'s."""
+        self.config = config
+        self.runs.use(config.watch)
+        self._catalogue.use(config.procedures)
+        self._records.use(config)
+        self.streams.use(config.spool, config.min_free_bytes)
+        self._requests.use(config.access)
+        self.uplink.retain(self.topics.status, dumps(self._status("online")))
 
     def _open_uplink(self) -> None:
         self.uplink = Uplink(
             self.broker,
             self._open_session,
-            identifier=f"picobridge-{self.config.bridge}-{secrets.token_hex(4)}",
+            identifier=f"picobridge-{self.config.bridge}-{secrets.token_hex(16)}",
             will=Message(self.topics.status, dumps(self._status("offline")), retain=True),
             subscriptions=self._filters(),
             on_message=lambda incoming: self._requests.receive(incoming),
@@ -281,57 +320,33 @@ class Daemon:
         self._events.publish("safety", text, severity="error", device=device, fault=kind, hint=hint)
 
     def _supervise(self, devices: Mapping[str, Device]) -> None:
-        epoch = f"{time.time_ns():x}"
+        self._supervision = Supervision(
+            self.devices,
+            self.uplink,
+            self.topics,
+            self._events,
+            self._guard,
+            self._observer,
+            self.streams,
+            self._heartbeats,
+            self._spawn,
+            self.config.queue_bytes,
+        )
         for name, device in devices.items():
-            supervisor = DeviceSupervisor(
-                self.config.devices[name],
-                device,
-                self.uplink,
-                self.topics,
-                self._events,
-                self._guard,
-                self._observer,
-                stream=f"{name}-{epoch}",
-                queue_bytes=self.config.queue_bytes,
-                spool=self.streams.spool,
-                heartbeat=self._heartbeats.add(name),
-            )
-            if supervisor.pump is not None:
-                self.streams.attach(supervisor.pump)
-            self.devices[name] = supervisor
-            self._spawn(supervisor.supervise(), f"supervise {name}")
+            self._supervision.add(self.config.devices[name], device)
         self._spawn(self.streams.retain(), "spool retention")
         watch = SafetyWatch(self._guard, self.devices, self.runs, self._events, self._heartbeats.add("safety"))
         self._spawn(watch.run(), "safety watch")
         self._spawn(Watchdog(self._heartbeats, self._hangs).run(), "watchdog")
 
-    async def _latch_interrupted(self, left: Mapping[str, Any]) -> None:
-        """Runs that an earlier daemon did not end may have left something on: a person has to look."""
-        for run, entry in left.items():
-            used = [name for name in flat(entry.get("devices", {})) if name in self.config.devices]
-            for name in used:
-                await self._guard.faults.latch(
-                    "interrupted",
-                    name,
-                    f"run {run} was interrupted while it used {name}",
-                    hint="Look at the sample, then acknowledge; `picobridge resume` goes on with a run that allows it.",
-                )
-
-    async def _settle(self, interrupted: Mapping[str, Any]) -> None:
-        """Once every device was read, what an earlier daemon left is known again; a person may acknowledge it."""
-        await self.runs.settle_interrupted(interrupted)
-        for supervisor in self.devices.values():
-            await supervisor.was_connected.wait()
-        for kind in (STATE_LOST, JOURNAL_LOST):
-            self._guard.over(kind, "")
-
     def _hangs(self, late: Overdue) -> None:
         self._events.publish("daemon", f"{late}", severity="error", device=late.name)
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"picobridge {name}")
         task.add_done_callback(_report)
         self._tasks.append(task)
+        return task
 
     def _status(self, status: str) -> dict[str, Any]:
         return {
@@ -360,6 +375,8 @@ class Daemon:
 
     async def _wind_down(self) -> None:
         running = self.runs.cancel_all()
+        if hasattr(self, "_reloading"):
+            await self._reloading.close()
         await self._requests.close()
         await self.runs.wait(running)
         await self._records.close()

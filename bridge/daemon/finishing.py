@@ -19,20 +19,19 @@ STOP_S = 3.0
 
 
 class Finisher:
-    """`module` is run as `python -m MODULE FOLDER` for each folder; it prints a JSON object, which `done` is told.
+    """For each folder a module is run as `python -m MODULE FOLDER`; it prints a JSON object, which `done` is told.
 
     `cache` is where matplotlib may keep what it knows of fonts: a service has no home.
     """
 
-    def __init__(self, module: str, cache: Path, done: Callable[[Path, Mapping[str, Any]], None]) -> None:
-        self._module = module
+    def __init__(self, cache: Path, done: Callable[[Path, Mapping[str, Any]], None]) -> None:
         self._cache = cache
         self._done = done
-        self._waiting: asyncio.Queue[Path] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[Path, str]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, folder: Path) -> None:
-        self._waiting.put_nowait(folder)
+    def add(self, folder: Path, module: str) -> None:
+        self._waiting.put_nowait((folder, module))
         if self._task is None:
             self._task = asyncio.create_task(self._serve(), name="picobridge finishing")
 
@@ -49,18 +48,18 @@ class Finisher:
 
     async def _serve(self) -> None:
         while True:
-            folder = await self._waiting.get()
+            folder, module = await self._waiting.get()
             try:
-                self._done(folder, await self._finish(folder))
+                self._done(folder, await self._finish(folder, module))
             except (OSError, ValueError) as error:
                 LOG.error("exports and report of %s were not made: %s", folder, error)
             finally:
                 self._waiting.task_done()
 
-    async def _finish(self, folder: Path) -> Mapping[str, Any]:
+    async def _finish(self, folder: Path, module: str) -> Mapping[str, Any]:
         """Raises `OSError`, `ValueError`."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", self._module, str(folder)),
+            *(sys.executable, "-P", "-m", module, str(folder)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -77,5 +76,5 @@ class Finisher:
             raise OSError(f"exit status {process.returncode}: {last}")
         answer = json.loads(output)
         if not isinstance(answer, dict):
-            raise ValueError(f"{self._module} printed no JSON object")
+            raise ValueError(f"{module} printed no JSON object")
         return answer

@@ -15,7 +15,8 @@ from bridge.safety.audit import Audit, act_fields
 from bridge.safety.engine import Interlocks
 from bridge.safety.faults import Faults
 from bridge.safety.leases import Leases
-from drivers.errors import LeaseLost, PicobridgeError, RunFailed
+from bridge.safety.rules import RuleSet
+from drivers.errors import Busy, LeaseLost, PicobridgeError, RunFailed
 
 T = TypeVar("T")
 
@@ -49,6 +50,25 @@ class Guard:
         self._read = read
         self._told = told
         self._latching: set[asyncio.Task[Any]] = set()
+
+    # --- other devices and rules -----------------------------------------------------------------------------------
+
+    def conflicts(self, rules: RuleSet, groups: Mapping[str, Iterable[str]]) -> list[str]:
+        """Why other rules and groups cannot be in force now, in plain words."""
+        acts = [f"{act.name} is under way" for act in self.interlocks.judged_otherwise(rules)]
+        return acts + [f"{group} is held by {self._holder_of(group)}" for group in self.leases.held_otherwise(groups)]
+
+    def use(self, devices: Iterable[str], rules: RuleSet, groups: Mapping[str, Iterable[str]]) -> None:
+        """Other devices, rules and groups from now on. Raises `Busy`, and changes nothing, if there are `conflicts`."""
+        if conflicts := self.conflicts(rules, groups):
+            raise Busy(f"the rules cannot be changed now: {' and '.join(conflicts)}", hint="Wait until it has ended.")
+        self.interlocks.use(rules)
+        self.leases.regroup(groups)
+        self.devices = tuple(devices)
+
+    def _holder_of(self, group: str) -> str:
+        lease = self.leases.holder(group)
+        return "somebody" if lease is None else lease.holder
 
     # --- acts ------------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,9 @@ class Heartbeats:
         self._all.append(heartbeat)
         return heartbeat
 
+    def remove(self, heartbeat: Heartbeat) -> None:
+        self._all.remove(heartbeat)
+
     def overdue(self) -> list[Overdue]:
         return [late for heartbeat in self._all if (late := heartbeat.overdue()) is not None]
 

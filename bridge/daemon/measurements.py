@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Measurements:
         streams: Streams,
         guard: Guard,
         requests: Requests,
+        configuration: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._version = version
         self._devices = devices
@@ -42,6 +43,7 @@ class Measurements:
         self._streams = streams
         self._guard = guard
         self._requests = requests
+        self._configuration = configuration
         self._started = time.monotonic()
 
     # --- health ----------------------------------------------------------------------------------------------------
@@ -61,6 +63,9 @@ class Measurements:
             reasons.append(f"samples cannot be written to the disk: {spool.error.message}")
         if spool.exhausted:
             reasons.append("the spool is as large as it may be")
+        configuration = self._configuration()
+        if configuration["error"]:
+            reasons.append(f"the configuration file is not in force, the earlier one is: {configuration['error']}")
         faults = self._guard.faults.open()
         interlocks = self._guard.interlocks
         now = self._guard.clock()
@@ -73,6 +78,7 @@ class Measurements:
             "status": status,
             "reasons": reasons,
             "version": self._version,
+            "configuration": dict(configuration),
             "faults": [fault.to_dict() for fault in faults],
             "notices": list(interlocks.rules.notices),
             "overrides": overrides,

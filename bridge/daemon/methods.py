@@ -141,9 +141,10 @@ class Methods:
 
     async def _stop_everything(self) -> dict[str, Any]:
         running = self._runs.cancel_all()
-        outcomes = await asyncio.gather(*(supervisor.make_safe() for supervisor in self._devices.values()))
+        devices = dict(self._devices)
+        outcomes = await asyncio.gather(*(supervisor.make_safe() for supervisor in devices.values()))
         await self._runs.wait(running)
         return {
             "runs": [run.run for run in running],
-            "devices": dict(zip(self._devices, outcomes, strict=True)),
+            "devices": dict(zip(devices, outcomes, strict=True)),
         }

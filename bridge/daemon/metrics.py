@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 
 from drivers.errors import PortBusy
 
+from .config import MetricsConfig
+
 #: The daemon answers a scrape by then, or it gets nothing: a hanging daemon must look like one.
 ANSWER_S = 5.0
 
@@ -38,6 +40,37 @@ class _Collector(Collector):
 
         self._loop.call_soon_threadsafe(ask)
         return answer.result(ANSWER_S)
+
+
+class Metrics:
+    """`read` as for `MetricsServer`. Serves nothing until it is told where."""
+
+    def __init__(self, read: Read) -> None:
+        self.server: MetricsServer | None = None
+        self._read = read
+        self._where: MetricsConfig | None = None
+
+    async def serve(self, where: MetricsConfig | None) -> None:
+        """There, and nowhere else. Raises `PortBusy`; it is then served where it was before."""
+        if where == self._where:
+            return
+        before = self._where
+        await self.close()
+        try:
+            self._begin(where)
+        except PortBusy:
+            self._begin(before)
+            raise
+
+    async def close(self) -> None:
+        server, self.server, self._where = self.server, None, None
+        if server is not None:
+            await server.close()
+
+    def _begin(self, where: MetricsConfig | None) -> None:
+        if where is not None:
+            self.server = MetricsServer(self._read, where.address, where.port)
+        self._where = where
 
 
 class MetricsServer:

@@ -49,6 +49,14 @@ class Observer:
         if moving:
             self.adrift.add(name)
 
+    def forget(self, name: str) -> None:
+        """It is no device of this rig any more."""
+        self._feeds.pop(name, None)
+        self.observations.forget(name, but=frozenset())
+        for known in (self.adrift, self._off, self._energised):
+            known.discard(name)
+        self._block_s.pop(name, None)
+
     def answered(self, name: str, method: str, value: Any, asked_s: float) -> None:
         """What a device has answered, whoever asked it and when."""
         feed = self._feed(name)

@@ -21,24 +21,26 @@ class Records:
     """Without a `data_dir` in the configuration nothing is recorded, and every method does nothing."""
 
     def __init__(self, config: Config, events: Events) -> None:
-        self._config = config
+        self._config: Config
         self._events = events
         self._under_way: dict[str, Recording] = {}
         self._devices: dict[str, frozenset[str]] = {}
         self._recorder: Recorder | None = None
-        self._finisher: Finisher | None = None
-        if config.data_dir is None:
-            return
-        self._recorder = Recorder(
-            config.data_dir,
-            _described(config),
-            limit_bytes=config.queue_bytes,
-            reserve_bytes=config.min_free_bytes,
-        )
+        self._finisher = Finisher(config.state_dir / "matplotlib", self._finished)
         events.heard = self._heard
-        if config.reports or config.exports:
-            module = "bridge.report" if config.reports else "bridge.record"
-            self._finisher = Finisher(module, config.state_dir / "matplotlib", self._finished)
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """For runs that start from now on; exports and reports also of those that end from now on."""
+        self._config = config
+        self._recorder = None
+        if config.data_dir is not None:
+            self._recorder = Recorder(
+                config.data_dir,
+                _described(config),
+                limit_bytes=config.queue_bytes,
+                reserve_bytes=config.min_free_bytes,
+            )
 
     async def has(self, run: str) -> bool:
         """Whether a run of this name is recorded."""
@@ -93,8 +95,8 @@ class Records:
             text = f"run {run.run} is not recorded completely: {failure}"
             self._events.publish("run", text, severity="error", run=run.run, error=failure)
         else:
-            if self._finisher is not None:
-                self._finisher.add(recording.folder)
+            if self._config.reports or self._config.exports:
+                self._finisher.add(recording.folder, "bridge.report" if self._config.reports else "bridge.record")
 
     async def abandon(self, run: Run) -> None:
         """A run that was not started after all leaves no folder."""
@@ -104,8 +106,7 @@ class Records:
             await recording.discard()
 
     async def close(self) -> None:
-        if self._finisher is not None:
-            await self._finisher.close()
+        await self._finisher.close()
 
     def _heard(self, event: Mapping[str, Any]) -> None:
         """What was said about a run, or about one of its devices while it is under way."""

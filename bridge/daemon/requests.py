@@ -73,7 +73,7 @@ class Requests:
         access: Access | None = None,
         on_refused: OnRefused = lambda user, method, error, left_out: None,
     ) -> None:
-        self._handlers = handlers
+        self._handlers = dict(handlers)
         self._uplink = uplink
         self._topics = topics
         self._gate = Gate(access)
@@ -81,6 +81,15 @@ class Requests:
         self._answers: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        """More methods."""
+        self._handlers |= handlers
+
+    def use(self, access: Access | None) -> None:
+        """Other users from now on, for every request that comes. Whether there are users at all must not change: they
+        have topics of their own."""
+        self._gate.use(access)
 
     @property
     def refused(self) -> int:

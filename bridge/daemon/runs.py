@@ -72,6 +72,10 @@ class Runs:
         self._numbers = itertools.count(1)
         self._stops = 0
 
+    def use(self, watch: WatchOptions) -> None:
+        """The health watch of runs that start from now on."""
+        self._watch = watch
+
     def states(self) -> list[dict[str, Any]]:
         """States, the oldest first."""
         return [*self._earlier.values(), *(run.describe() for run in self._runs.values())]
@@ -101,7 +105,7 @@ class Runs:
             procedure,
             plan.shown,
             cast,
-            self._catalogue,
+            self._catalogue.as_it_is(),
             self._uplink,
             self._topics,
             self._events,
@@ -244,8 +248,12 @@ class Runs:
             for supervisor in [self._devices[device] for device in used if device in self._devices]:
                 if supervisor.device.interface == "potentiostat":
                     await supervisor.was_connected.wait()
-                    text = f"the source of {supervisor.name}, used by the interrupted run {name}, is off"
-                    self._events.publish("safety", text, device=supervisor.name, run=name)
+                    used_by = f"the source of {supervisor.name}, used by the interrupted run {name},"
+                    if supervisor.retired:
+                        text = f"{used_by} was taken out of the configuration: nobody has seen it off"
+                        self._events.publish("safety", text, severity="error", device=supervisor.name, run=name)
+                    else:
+                        self._events.publish("safety", f"{used_by} is off", device=supervisor.name, run=name)
             await self._journal.end(name)
 
     # --- one run -----------------------------------------------------------------------------------------------

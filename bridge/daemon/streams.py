@@ -54,15 +54,8 @@ class Streams:
         self.config = config
         self.spool: Spool
         self._folder = folder
-        self._options = SpoolOptions(
-            commit_s=config.commit_s,
-            keep_s=config.keep_s,
-            max_bytes=config.max_bytes,
-            queue_bytes=queue_bytes,
-            reserve_bytes=reserve_bytes,
-            segment_bytes=min(64_000_000, config.max_bytes // 4),
-            when_full="overwrite" if config.overwrites else "stop",
-        )
+        self._queue_bytes = queue_bytes
+        self._options = self._options_of(config, reserve_bytes)
         self._cursors = cursors
         self._uplink = uplink
         self._topics = topics
@@ -75,6 +68,23 @@ class Streams:
             "replay": self._replay,
             "recorded": self._recorded,
         }
+
+    def _options_of(self, config: SpoolConfig, reserve_bytes: int) -> SpoolOptions:
+        return SpoolOptions(
+            commit_s=config.commit_s,
+            keep_s=config.keep_s,
+            max_bytes=config.max_bytes,
+            queue_bytes=self._queue_bytes,
+            reserve_bytes=reserve_bytes,
+            segment_bytes=min(64_000_000, config.max_bytes // 4),
+            when_full="overwrite" if config.overwrites else "stop",
+        )
+
+    def use(self, config: SpoolConfig, reserve_bytes: int) -> None:
+        """Another configuration from now on, but for `commit_s`."""
+        self.config = config
+        self._options = self._options_of(config, reserve_bytes)
+        self.spool.use(self._options)
 
     async def open(self) -> None:
         """Raises `SpoolFailed`."""
@@ -95,6 +105,10 @@ class Streams:
     def attach(self, pump: SamplePump) -> None:
         """Let a pump's oldest blocks go when they are durable and it is full."""
         self._pumps.append(pump)
+
+    def detach(self, pump: SamplePump) -> None:
+        """Nothing comes of it any more; what came is on disk."""
+        self._pumps.remove(pump)
 
     def require_room(self, expected_bytes: int) -> None:
         """Raises `RunFailed` where a run's samples would not fit."""

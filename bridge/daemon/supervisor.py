@@ -107,6 +107,8 @@ class DeviceSupervisor:
         self.tried = asyncio.Event()
         #: set when it was connected for the first time, and so made safe
         self.was_connected = asyncio.Event()
+        #: set when it is taken out of the configuration: nothing is begun with it any more
+        self.retired = False
         self.pump: SamplePump | None = None
         self.latest: Throttle[SampleBlock] = Throttle(LATEST_S, self._publish_sample)
         self._config = config
@@ -173,6 +175,17 @@ class DeviceSupervisor:
         self._counters.flush()
         self._set("closed", None)
         self._counters.flush()
+
+    def retire(self) -> None:
+        """It is no device of this rig any more: nothing is begun with it, and nobody waits for it. Close it then."""
+        self.retired = True
+        self.was_connected.set()
+        self.tried.set()
+
+    def forget(self) -> None:
+        """Nothing on the broker is about it any more. Once it is closed."""
+        for topic in (self._topics.info(self.name), self._topics.state(self.name), self._topics.latest(self.name)):
+            self._uplink.retain(topic, b"")
 
     def lost(self, error: PicobridgeError) -> None:
         """The wire is gone; said once. Called by whoever notices."""
@@ -313,13 +326,19 @@ class DeviceSupervisor:
 
     def require_connected(self) -> None:
         """Raises the reason why it is not."""
+        self._require_kept()
         if self.connected:
             return
         reason = f": {self.error.message}" if self.error is not None else ""
         raise DeviceLost(f"{self.name} is not connected{reason}", device=self.name)
 
+    def _require_kept(self) -> None:
+        if self.retired:
+            raise DeviceLost(f"{self.name} was taken out of the configuration", device=self.name)
+
     def claim(self, run: str) -> None:
-        """Raises `Busy`."""
+        """Raises `Busy`, and `DeviceLost` for one that is no device of this rig any more."""
+        self._require_kept()
         if self.run:
             raise Busy(f"{self.name} is used by run {self.run}", device=self.name, hint="Abort that run, or wait.")
         if self.busy:

@@ -12,7 +12,7 @@ from drivers.samples import SampleBlock
 
 from . import manifest
 from .bdf import BdfTables, is_time_series
-from .files import file_name, json_text
+from .files import file_name, json_text, sync_folder
 from .raw import SUFFIX, RawFiles, StreamCount
 from .text import CsvWriter
 
@@ -98,6 +98,11 @@ class RunFolder:
         """Hand everything to the operating system."""
         for text in list(self._texts.values()):
             text.flush()
+
+    def sync(self) -> None:
+        """To the disk itself, as far as samples go. Raises `OSError`."""
+        self._raw.sync()
+        sync_folder(self.path)
 
     def close(self) -> None:
         self._raw.close()

@@ -1,24 +1,25 @@
-"""Take what a bridge publishes into a run folder, as any other subscriber would."""
+"""Take what a bridge publishes into a run folder, as any other subscriber would, with every gap asked for again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-from bridge.client import BlockStream, Lab
+from bridge.client import CompleteStream, Lab
 from bridge.record.raw import StreamCount
 from bridge.record.run_folder import RunFolder
+from drivers.errors import BridgeUnreachable, PicobridgeError
 from drivers.samples import SampleBlock
 
-#: Files are flushed to the operating system this often (real seconds), so that a killed recorder loses little.
+#: Files are made durable this often (real seconds), and the daemon is told.
 _FLUSH_S = 1.0
 
 
 class Recorder:
-    """Blocks of all devices go into `folder` in the order in which they come."""
+    """Blocks of all devices go into `folder`, each stream's in order."""
 
-    def __init__(self, folder: RunFolder, blocks: BlockStream, on_block: Callable[[SampleBlock], None]) -> None:
+    def __init__(self, folder: RunFolder, blocks: CompleteStream, on_block: Callable[[SampleBlock], None]) -> None:
         self.folder = folder
         self._blocks = blocks
         self._on_block = on_block
@@ -32,7 +33,7 @@ class Recorder:
         counts = self.folder.counts.values()
         return StreamCount(
             samples=sum(count.samples for count in counts),
-            missing=sum(count.missing for count in counts),
+            missing=self._blocks.missing,
             duplicated=self._blocks.duplicated,  # the stream leaves them out before the folder sees them
         )
 
@@ -47,25 +48,53 @@ class Recorder:
             return False
         return True
 
+    async def complete(self, timeout_s: float) -> bool:
+        """Wait until everything is recorded that the daemon has now; false if that takes longer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._blocks.check()
+                while not self._blocks.complete:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def serve(self) -> None:
         """Record until cancelled. Raises `OSError` if the folder cannot be written."""
         loop = asyncio.get_running_loop()
-        flushed = loop.time()
+        kept_s = loop.time()
         async for block in self._blocks:
             self.folder.add(block)
             self._on_block(block)
             self._arrived.set()
-            if loop.time() - flushed > _FLUSH_S:
-                flushed = loop.time()
-                await asyncio.to_thread(self.folder.flush)
+            if loop.time() - kept_s > _FLUSH_S:
+                kept_s = loop.time()
+                await self.keep()
+
+    async def keep(self) -> None:
+        """Everything so far to the disk; then the daemon is told, if the recorder has a name."""
+        handed_on = self._blocks.handed_on()
+        await asyncio.to_thread(self.folder.flush)
+        await asyncio.to_thread(self.folder.sync)
+        with suppress(BridgeUnreachable):  # it is told again next time
+            await self._blocks.recorded(handed_on)
 
 
 @asynccontextmanager
 async def recording(
-    lab: Lab, folder: RunFolder, on_block: Callable[[SampleBlock], None] = lambda block: None
+    lab: Lab,
+    folder: RunFolder,
+    on_block: Callable[[SampleBlock], None] = lambda block: None,
+    *,
+    recorder_name: str = "",
 ) -> AsyncIterator[Recorder]:
-    """Record while the block lasts. What broke the recorder meanwhile is raised on leaving."""
-    async with lab.listen_to_samples("+") as blocks:
+    """Record while the block lasts. What broke the recorder meanwhile is raised on leaving.
+
+    With a name it goes on where the last recorder of that name ended, and what it has kept counts as kept for the
+    daemon.
+    """
+    async with lab.complete_samples(recorder=recorder_name) as blocks:
         recorder = Recorder(folder, blocks, on_block)
         task = asyncio.create_task(recorder.serve(), name="picobridge-recorder")
         task.add_done_callback(lambda _: recorder.ended.set())
@@ -74,6 +103,9 @@ async def recording(
         finally:
             task.cancel()
             results = await asyncio.gather(task, return_exceptions=True)
+            if not isinstance(results[0], Exception):
+                with suppress(PicobridgeError):
+                    await recorder.keep()
             folder.close()
             if isinstance(results[0], Exception):
                 raise results[0]

@@ -59,6 +59,10 @@ def bench(tmp_path: Path) -> BenchMaker:
                 Daemon(config, clock_for=rig.clock_for) as daemon,
                 connect(str(daemon.broker), name="test") as lab,
             ):
+                if "stage" in names:
+                    await lab.state("stage.touch_alarm", "armed")
+                if "tip" in names:
+                    await lab.state("tip.contact", False)
                 yield Bench(rig, daemon, lab)
 
     return make

@@ -59,6 +59,9 @@ class Bridge:
     def has(self, role: str) -> bool:
         return role in self.devices
 
+    def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
+        """There are no interlocks here."""
+
     def progress(self, step: str, fraction: float | None = None, **values: Any) -> None:
         pass
 

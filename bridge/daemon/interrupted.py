@@ -1,0 +1,37 @@
+"""Runs that an earlier daemon did not end: latched at the start, settled once every device was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.safety.faults import EMERGENCY_STOP
+
+from .casting import flat
+from .guard import Guard
+from .runs import Runs
+from .state import JOURNAL_LOST, STATE_LOST
+from .supervisor import DeviceSupervisor
+
+
+async def latch_interrupted(left: Mapping[str, Any], guard: Guard) -> None:
+    """They may have left something on: a person has to look."""
+    for run, entry in left.items():
+        used = [name for name in flat(entry.get("devices", {})) if name in guard.devices]
+        for name in used:
+            await guard.faults.latch(
+                "interrupted",
+                name,
+                f"run {run} was interrupted while it used {name}",
+                hint="Look at the sample, then acknowledge; `picobridge resume` goes on with a run that allows it.",
+            )
+
+
+async def settle(left: Mapping[str, Any], runs: Runs, devices: Mapping[str, DeviceSupervisor], guard: Guard) -> None:
+    """Once every device was read, what an earlier daemon left is known again; a person may acknowledge it."""
+    guard.over(EMERGENCY_STOP, "")  # it was pressed before; what it left is judged device by device
+    await runs.settle_interrupted(left)
+    for supervisor in list(devices.values()):
+        await supervisor.was_connected.wait()
+    for kind in (STATE_LOST, JOURNAL_LOST):
+        guard.over(kind, "")
