@@ -31,6 +31,12 @@ class Gate:
         self._answers: dict[str, Bucket] = {}
         self._last: OrderedDict[tuple[str, str, str], int] = OrderedDict()
 
+    def use(self, access: Access | None) -> None:
+        """Other users, roles and rates from now on."""
+        self._access = access
+        self._requests.clear()
+        self._answers.clear()
+
     @property
     def proves_users(self) -> bool:
         return self._access is not None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivers.errors import InvalidValue, Refused
+from drivers.errors import Busy, InvalidValue, Refused
 
 from .acts import Act, Kind
 from .condition import Situation
@@ -153,6 +153,32 @@ class Interlocks:
                     found.append(Broken(Violation(lasting.act, rule, verdict), since_s))
         return found
 
+    # --- other rules ------------------------------------------------------------------------------------------------
+
+    def judged_otherwise(self, rules: RuleSet) -> list[Act]:
+        """What is under way that `rules` would look after otherwise than the rules in force do."""
+        return [act for act in self.under_way() if _looking_after(self.rules, act) != _looking_after(rules, act)]
+
+    def use(self, rules: RuleSet) -> None:
+        """From now on; what is admitted and has not begun is checked by them. A rule stays set aside if it is there
+        still, and may be.
+
+        Raises `Busy`, and changes nothing, while something is under way that they would look after otherwise.
+        """
+        if acts := self.judged_otherwise(rules):
+            doing = " and ".join(act.name for act in acts)
+            raise Busy(f"other rules would be about {doing}, under way", hint="Change the rules when it has ended.")
+        allowed = {id: rule.override for id, rule in self._by_id.items()}
+        self.rules = rules
+        self._by_id = {rule.id: rule for rule in rules.rules}
+        self._overrides = {
+            id: one
+            for id, one in self._overrides.items()
+            if id in self._by_id and self._by_id[id].override == allowed[id]
+        }
+        for rule in rules.rules:
+            rule.requires.prepare(self.observations)
+
     # --- setting a rule aside -----------------------------------------------------------------------------------------
 
     def override(self, rule: str, *, by: str, role: str, seconds: float, reason: str, now: float) -> Override:
@@ -218,3 +244,12 @@ class Interlocks:
     @staticmethod
     def _aside(one: Override, now: float) -> dict[str, Any]:
         return {"by": one.by, "role": one.role, "reason": one.reason, "left_s": one.until_s - now}
+
+
+def _looking_after(rules: RuleSet, act: Act) -> dict[str, tuple[Any, ...]]:
+    """What the rules do about an act as long as it goes on, by rule."""
+    return {
+        rule.id: (rule.requires, rule.max_age_s, rule.on_violation, rule.grace_s, rule.override)
+        for rule in rules.rules
+        if rule.lasts and rule.applies_to(act)
+    }

@@ -77,6 +77,25 @@ class Leases:
     def held(self) -> tuple[Lease, ...]:
         return tuple(lease for lease in self._held.values() if not self._is_over(lease))
 
+    # --- other groups ------------------------------------------------------------------------------------------------
+
+    def held_otherwise(self, groups: Mapping[str, Iterable[str]]) -> list[str]:
+        """Groups that somebody holds, or is being granted, and that would have other members."""
+        after = {group: tuple(members) for group, members in groups.items()}
+        group_of = {device: group for group, members in after.items() for device in members}
+        return [
+            group
+            for group in dict.fromkeys((*self._held, *self._granting))
+            if set(after.get(group, (group,))) != set(self.members(group)) or group_of.get(group, group) != group
+        ]
+
+    def regroup(self, groups: Mapping[str, Iterable[str]]) -> None:
+        """Other groups from now on. Raises `Busy`, and changes nothing, while one that would change is held."""
+        if held := self.held_otherwise(groups):
+            raise Busy(f"{' and '.join(held)} would have other members, and is held", hint="Wait until it is free.")
+        self._members = {group: tuple(members) for group, members in groups.items()}
+        self._group_of = {device: group for group, members in self._members.items() for device in members}
+
     # --- taking and giving back --------------------------------------------------------------------------------------
 
     async def acquire(self, target: str, holder: str, ttl_s: float | None = None) -> Lease:

@@ -116,6 +116,7 @@ class Uplink:
         self._latest: dict[str, bytes] = {}
         self._sources: deque[tuple[Source, str]] = deque()
         self._past: deque[tuple[Source, str]] = deque()
+        self._leaving: list[Source] = []
         self._since_past = 0
         self._in_flight: deque[_InFlight] = deque()
         self._suspect: Message | None = None
@@ -137,6 +138,8 @@ class Uplink:
         """State of a topic. An empty payload removes it from the broker."""
         self._retained[topic] = payload
         self._dirty[topic] = None
+        if not payload:
+            self._latest.pop(topic, None)
         self.wake()
 
     def latest(self, topic: str, payload: bytes) -> None:
@@ -148,6 +151,11 @@ class Uplink:
         """Send what waits there, as it comes."""
         self._sources.append((source, topic))
 
+    def detach(self, source: Source) -> None:
+        """Send what still waits there, then forget it: nothing comes any more."""
+        self._leaving.append(source)
+        self._forget_idle()
+
     def attach_past(self, source: Source, topic: str) -> None:
         """Send what waits there behind what is new, until `detach_past`."""
         self._past.append((source, topic))
@@ -155,6 +163,11 @@ class Uplink:
 
     def detach_past(self, source: Source) -> None:
         self._past = deque((other, topic) for other, topic in self._past if other is not source)
+
+    def _forget_idle(self) -> None:
+        if gone := [source for source in self._leaving if source.idle]:
+            self._leaving = [source for source in self._leaving if source not in gone]
+            self._sources = deque((source, topic) for source, topic in self._sources if source not in gone)
 
     def wake(self) -> None:
         """Send as much as the window has room for."""
@@ -292,6 +305,8 @@ class Uplink:
         self._in_flight.remove(item)
         if item.source is not None and item.parcel is not None:
             item.source.acknowledged(item.parcel)
+            if self._leaving:
+                self._forget_idle()
         self._progress.set()
         self.wake()
 
