@@ -326,3 +326,14 @@ def test_the_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "spool").write_bytes(b"")
     with pytest.raises(SpoolFailed, match="cannot be opened"):
         Spool.open(tmp_path / "spool", files=OsFiles())
+
+
+async def test_the_end_of_a_technique_is_durable_at_once(tmp_path: Path) -> None:
+    """Commits are 1000 s apart, but for it."""
+    async with started(tmp_path, SpoolOptions(commit_s=1000.0, reserve_bytes=0)) as (spool, changes):
+        spool.append(block("a-1", 0, 10))
+        await spool.synced("a-1", 10)
+        spool.append(block("a-1", 10, 10))
+        spool.append(block("b-1", 0, 10, EndReason.STOPPED))
+        await changes.until(lambda: spool.durable("a-1") == 20 and spool.durable("b-1") == 10)
+        assert spool.metrics.commits == 2

@@ -26,7 +26,7 @@ class Coverage:
     def add(self, first: int, after: int) -> None:
         if after <= first:
             return
-        if self._nexts and self._nexts[-1] == first:
+        if self._nexts and self._nexts[-1] == first:  # nearly always
             self._nexts[-1] = after
             return
         low = bisect_left(self._nexts, first)

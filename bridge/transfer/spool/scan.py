@@ -6,7 +6,7 @@ Nothing here allocates more than a window or what the file holds, whatever lengt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .files import Files
 from .format import RECORD_HEADER_SIZE, RECORD_MAGIC, SEGMENT_HEADER_SIZE, Head, Record, decode_body, decode_head
@@ -14,8 +14,7 @@ from .format import RECORD_HEADER_SIZE, RECORD_MAGIC, SEGMENT_HEADER_SIZE, Head,
 _WINDOW = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A record of a file."""
 
     position: int
@@ -23,8 +22,7 @@ class Found:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     """Bytes that are no record, between two positions of the file."""
 
     position: int

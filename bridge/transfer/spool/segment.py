@@ -52,9 +52,13 @@ class Part:
     last_position: int = 0
 
     def grow(self, record: Record, position: int) -> None:
-        self.first_index = min(self.first_index, record.first_index)
-        self.next_index = max(self.next_index, record.next_index)
-        self.last_position = max(self.last_position, position)
+        # comparisons instead of min and max: a start after a crash does this for every record of a segment
+        if record.first_index < self.first_index:
+            self.first_index = record.first_index
+        if record.next_index > self.next_index:
+            self.next_index = record.next_index
+        if position > self.last_position:
+            self.last_position = position
         if record.kind == Kind.GAP:
             reason = record.payload.decode(errors="replace")
             self.gaps.append(Missing(record.first_index, record.next_index, reason))
