@@ -116,7 +116,7 @@ class Streams:
         needed = self._options.reserve_bytes + expected_bytes
         if self.spool.exhausted or free < needed:
             raise RunFailed(
-                f"there is no room in {self._folder} for the run's samples: {free / 1e6:.0f} MB of the disk are free, "
+                f"the disk of {self._folder} is too full to begin a run: {free / 1e6:.0f} MB are free, "
                 f"{needed / 1e6:.0f} MB are needed"
                 + (", and the spool is as large as it may be" if self.spool.exhausted else ""),
                 hint=_ROOM,

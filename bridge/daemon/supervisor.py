@@ -480,6 +480,8 @@ class DeviceSupervisor:
                 "next_index": self.pump.next_index,
                 "published": self.pump.published,
                 "pending": self.pump.pending,
+                "durable": self.spool.durable(self.pump.stream),
+                "left_to_replay": self.pump.left_to_replay,
                 "dropped_latest": self.latest.dropped,
             }
         self._uplink.retain(self._topics.state(self.name), dumps(state))

@@ -94,7 +94,7 @@ class Replay:
 
     async def run(self) -> Replayed:
         """Until a broker has acknowledged all of it, or `limit_bytes` of it."""
-        position, sent, messages = self._first, 0, 0
+        position, sent, messages, ended = self._first, 0, 0, False
         missing: list[tuple[int, int]] = []
         while position < self._end and sent < self._limit_bytes:
             stored = await self._read(position, min(AHEAD_BYTES, self._limit_bytes - sent))
@@ -103,7 +103,7 @@ class Replay:
                 position = self._end
                 break
             for first, after, payload in stored:
-                if first >= self._end:
+                if first > self._end or (first == self._end and after > first):
                     missing += [(position, self._end)] if position < self._end else []
                     position = self._end
                     break
@@ -111,12 +111,22 @@ class Replay:
                     missing.append((position, first))
                 self._put(Piece(first, after, payload))
                 position, sent, messages = after, sent + len(payload), messages + 1
+                ended = first == after == self._end
             self._wake()
             while self._bytes > AHEAD_BYTES:
                 await self._progress()
+        if position == self._end and not ended:
+            await self._send_end()
         while not self.idle:
             await self._progress()
         return Replayed(min(position, self._end), messages, tuple(missing))
+
+    async def _send_end(self) -> None:
+        """The end of a technique may be a block without samples, right behind the range."""
+        for first, after, payload in await self._read(self._end, 1):
+            if first == after == self._end:
+                self._put(Piece(first, after, payload))
+                self._wake()
 
     async def _progress(self) -> None:
         self._moved.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,10 +14,12 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from bridge.client import connect as connect_client
 from bridge.daemon.config import BrokerConfig
 from bridge.daemon.published import BLOCKED_S
 from bridge.transfer.aiomqtt_session import connect
 from bridge.transfer.mqtt import Session
+from bridge.transfer.spool import OsFiles
 
 from .conftest import Mosquitto, RigMaker, eventually
 from .cutting_proxy import cutting_proxy
@@ -101,10 +104,41 @@ async def test_a_connection_cut_anywhere_loses_and_overtakes_nothing(
         assert r.daemon.uplink.dropped == 0
 
 
-async def test_when_the_queue_is_full_the_source_goes_off_before_a_sample_is_lost(
-    rig: RigMaker, mosquitto: Mosquitto
+async def test_a_run_outlasts_an_outage_that_its_memory_does_not(rig: RigMaker, mosquitto: Mosquitto) -> None:
+    async with rig(BrokerConfig(address=mosquitto.address), queue_bytes=50_000, backoff_s=(0.01, 0.05)) as r:
+        pstat, pump = r.device("pstat"), r.daemon.devices["pstat"].pump
+        mosquitto.kill()
+        await eventually(lambda: not r.daemon.uplink.connected.is_set())
+        pstat.script = lambda technique: ramp(100_000, 100)
+        run = await r.daemon.runs.start("technique", GALVANOSTATIC, {"potentiostat": "pstat"})
+        await run.task
+        assert run.status == "finished", run.error
+        assert pump.waiting_bytes < 100_000
+        assert pump.left_to_replay > 80_000
+        mosquitto.start()
+        async with (
+            connect_client(str(mosquitto.address), name="late") as lab,
+            lab.complete_samples(recorder="late") as blocks,
+        ):
+            got: list[int] = []
+            while not got or not blocks.complete:
+                block = await anext(blocks)
+                got += block["voltage_v"].astype(int).tolist()
+        assert got == list(range(100_000))
+
+
+async def test_when_nothing_takes_samples_the_source_goes_off_before_one_is_lost(
+    rig: RigMaker, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No broker, and a disk that does not sync."""
+    stuck, real = threading.Event(), OsFiles.fdatasync
+
+    def fdatasync(self: OsFiles, fd: int) -> None:
+        stuck.wait(30)
+        real(self, fd)
+
     async with rig(BrokerConfig(address=mosquitto.address), queue_bytes=50_000) as r:
+        monkeypatch.setattr(OsFiles, "fdatasync", fdatasync)
         pstat, pump = r.device("pstat"), r.daemon.devices["pstat"].pump
         blocks = ramp(100_000, 100)
         mosquitto.kill()
@@ -115,7 +149,8 @@ async def test_when_the_queue_is_full_the_source_goes_off_before_a_sample_is_los
         await run.task
         assert asyncio.get_running_loop().time() - started < BLOCKED_S + 5
         assert run.status == "failed"
-        assert "the source was switched off before a sample is lost" in run.error.message
+        assert "was switched off before a sample is lost" in run.error.message
+        stuck.set()
         assert not pstat.cell_on
         taken = pump.next_index
         assert 0 < taken < 100_000
@@ -124,7 +159,10 @@ async def test_when_the_queue_is_full_the_source_goes_off_before_a_sample_is_los
         async with listen(r.daemon.broker, f"{r.prefix}/#") as listener:
             result = await listener.json(f"{r.prefix}/runs/{run.run}/result")
             assert result["error"]["error"] == "RunFailed"
-            await listener.json(f"{r.prefix}/devices/pstat/state", lambda s: s["published"] == taken)
+            state = await listener.json(
+                f"{r.prefix}/devices/pstat/state", lambda s: s["next_index"] == taken and not s["pending"]
+            )
+            assert state["published"] + state["left_to_replay"] == taken == state["durable"]
 
 
 async def test_a_broker_that_takes_small_packets_gets_small_ones(rig: RigMaker, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from bridge.demo.rig import visa_socket
 from bridge.transfer.mqtt import BrokerAddress
+from drivers.errors import FaultLatched
 from mocks.instruments.keithley24xx import Keithley24xxMock
 from mocks.wires import serve
 from mocks.world import World
@@ -131,6 +132,10 @@ async def test_a_killed_checklist_is_gone_on_with(tmp_path: Path) -> None:
             assert (state["status"], state["resumable"]) == ("interrupted", True)
             await listener.json(f"{lab}/devices/pstat/state", lambda s: s["connection"] == "connected", 30)
             assert [s["status"] for s in await listener.request(lab, "runs", {})] == ["interrupted"]
+            with pytest.raises(FaultLatched, match="was interrupted while it used pstat"):
+                await listener.request(lab, "resume", {"run": run})
+            (fault,) = (await listener.request(lab, "faults", {}))["open"]
+            await listener.request(lab, "acknowledge", {"fault": fault["id"], "ticket": fault["ticket"]})
             again = (await listener.request(lab, "resume", {"run": run}))["run"]
             state = await listener.json(f"{lab}/runs/{again}/state", lambda s: s["question"] is not None)
             assert state["question"]["details"]["step"] == 2
