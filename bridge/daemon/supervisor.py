@@ -149,7 +149,7 @@ class DeviceSupervisor:
 
     async def _keep_connected(self) -> None:
         backoff_s = BACKOFF_S[0]
-        while True:
+        while not _is_cancelled():
             self._heartbeat.expect(CONNECT_LIMIT_S, "connecting")
             if await self._connect():
                 backoff_s = BACKOFF_S[0]
@@ -509,3 +509,10 @@ class DeviceSupervisor:
     def _publish_latest(self, time_ns: int, values: Mapping[str, Any]) -> None:
         utc = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
         self._uplink.latest(self._topics.latest(self.name), dumps({"utc": utc, **values}))
+
+
+def _is_cancelled() -> bool:
+    """What was on its way to a safe state when this task was cancelled may have ended with an error of its own, and
+    that error was raised instead."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
