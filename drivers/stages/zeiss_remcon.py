@@ -122,8 +122,7 @@ class ZeissRemcon(Stage):
         """Stop the stage if it moves. One that rests gets no command: an `ABO` could end somebody else's work. One that
         did not come to rest after an earlier `ABO` is told again, but not waited for again.
         """
-        reading = await self._poll()
-        if reading.moving or self._starting:
+        if self._move_lock.locked() or (await self._poll()).moving or self._starting:
             self._stops += 1
             refusal = await self._abort()
             await self._wait_at_rest(refusal, _STOP_AGAIN_S if self._deaf_to_abort else _STOP_S)
@@ -314,7 +313,13 @@ class ZeissRemcon(Stage):
         )
 
     async def _abort(self) -> PicobridgeError | None:
-        """`ABO`, again if its reply is lost: stopping may be repeated. Returns the tool's refusal, if it refused."""
+        """`ABO`, again if its reply is lost: stopping may be repeated. Returns the tool's refusal, if it refused.
+
+        The first goes past a question that the tool is slow to answer; its own answer puts the wire out of step, which
+        the next question mends.
+        """
+        if self._link.busy:
+            await self._link.urgent(b"ABO" + self._line_end)
         for attempt in range(_ATTEMPTS):
             try:
                 await self._ask("stop", "ABO")

@@ -171,13 +171,19 @@ class Link:
         await self.transport.close()
 
     @asynccontextmanager
-    async def transaction(self, operation: str) -> AsyncIterator[Conversation]:
-        """The wire for oneself, in step. Errors leave it annotated with device, operation, bytes sent and received."""
+    async def transaction(self, operation: str, *, blind: bytes = b"") -> AsyncIterator[Conversation]:
+        """The wire for oneself, in step. Errors leave it annotated with device, operation, bytes sent and received.
+
+        `blind` goes out before anything else if the wire is out of step: for what switches off, which may be repeated
+        and must not wait until both sides understand each other again.
+        """
         async with self._lock:
             conversation = Conversation(self)
             try:
                 if self._speaks_when_spoken_to and not self.dirty:
                     self.dirty = await self._unasked(0.0)
+                if self.dirty and blind:
+                    await self.transport.write(blind)
                 if self.dirty:
                     await self._resynchronise(operation)
                 self.dirty = True

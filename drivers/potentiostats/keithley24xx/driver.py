@@ -229,12 +229,13 @@ class Keithley24xx(Potentiostat):
         ) from failure
 
     async def _off(self) -> None:
-        link = self._session.link
-        if link.transport.is_open and link.dirty and not link.busy:
-            # whatever state the conversation is in: the command first, the proof when both sides are in step again
-            await self._session.shout(*self._dialect.off)
-        async with self._session.transaction("cell_off") as talk:
-            await talk.send(*self._dialect.off)
+        link, off = self._session.link, self._dialect.off
+        if link.transport.is_open and link.busy and not link.transport.packets:
+            # the instrument takes it right after the reading under way, whoever waits for that and however long; on a
+            # wire of messages it would throw the reading away, and has to wait for it
+            await self._session.shout(*off)
+        async with self._session.transaction("cell_off", blind=off) as talk:
+            await talk.send(*off)
             for query, accepted in self._dialect.off_proof:
                 answer = await talk.ask(query)
                 if not _is(answer, accepted):

@@ -112,9 +112,12 @@ class Session:
         return self.identity
 
     @asynccontextmanager
-    async def transaction(self, operation: str, *, unless: asyncio.Event | None = None) -> AsyncIterator[Talk]:
-        """The wire for oneself. If `unless` is set by the time it is, nothing is sent and `Stopped` raised."""
-        async with self.link.transaction(operation) as conversation:
+    async def transaction(
+        self, operation: str, *, unless: asyncio.Event | None = None, blind: tuple[str, ...] = ()
+    ) -> AsyncIterator[Talk]:
+        """The wire for oneself. If `unless` is set by the time it is, nothing is sent and `Stopped` raised. `blind` are
+        commands that go out first if the wire is out of step."""
+        async with self.link.transaction(operation, blind=self._apart(blind)) as conversation:
             stopped = unless is not None and unless.is_set()
             if not stopped:
                 yield Talk(self, conversation)
@@ -122,9 +125,12 @@ class Session:
             raise Stopped
 
     async def shout(self, *commands: str) -> None:
-        """Send without a word of reply on a wire that is out of step; a half-sent command before it is ended first."""
-        for command in commands:
-            await self.link.urgent(self.terminator + command.encode("ascii") + self.terminator)
+        """Send without a word of reply, past whatever is under way or out of step."""
+        await self.link.urgent(self._apart(commands))
+
+    def _apart(self, commands: tuple[str, ...]) -> bytes:
+        """A half-sent command before each is ended first."""
+        return b"".join(self.terminator + command.encode("ascii") + self.terminator for command in commands)
 
     async def write(self, conversation: Conversation, command: str) -> None:
         await conversation.send(command.encode("ascii") + self.terminator)

@@ -50,9 +50,9 @@ class Session:
         return Calibration.of(MODELS[len(self._shunts)], self._offsets, self._shunts)
 
     @asynccontextmanager
-    async def exchange(self, operation: str) -> AsyncIterator[Exchange]:
-        """The wire for oneself; on leaving without error, the proof."""
-        async with self._link.transaction(operation) as talk:
+    async def exchange(self, operation: str, *, blind: bytes = b"") -> AsyncIterator[Exchange]:
+        """The wire for oneself; on leaving without error, the proof. `blind` goes out first on a wire out of step."""
+        async with self._link.transaction(operation, blind=blind) as talk:
             yield Exchange(talk)
             await self._expect(talk, OFFSET_READ, self._offsets)
 
@@ -62,9 +62,7 @@ class Session:
         On a wire that is out of step the command is first sent blindly, since an instrument whose answers are lost may
         still hear: switching off may be repeated, and must not wait for order on the wire.
         """
-        if self._link.dirty and not self._link.busy:
-            await self._link.urgent(CELL_OFF)
-        async with self.exchange("cell off") as exchange:
+        async with self.exchange("cell off", blind=CELL_OFF) as exchange:
             await exchange.command(CELL_OFF)
 
     async def verify(self, operation: str) -> None:
