@@ -25,7 +25,10 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "mqtt.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 #: Objects whose keys are data, not contract.
-FREE = {"values", "parameters", "devices", "detail", "attributes", "limits", "streams", "arguments", "roles", "contact"}
+FREE = {
+    *("values", "parameters", "devices", "detail", "attributes", "limits", "streams", "arguments", "roles", "contact"),
+    "recorded",
+}
 
 
 def examples() -> dict[str, Any]:
@@ -77,6 +80,20 @@ async def record(folder: Path) -> dict[str, Any]:
         for topic, device in (("info", "stage"), ("state", "pstat"), ("latest", "pstat")):
             recorded[f"devices/<device>/{topic}"] = await listener.json(f"{prefix}/devices/{device}/{topic}")
         recorded["devices/gauge/latest"] = await listener.json(f"{prefix}/devices/gauge/latest")
+        recorded["health"] = await listener.json(f"{prefix}/health", lambda h: h["status"] == "ok")
+        recorded["result:streams"] = await listener.request(prefix, "streams", {})
+        (stream,) = recorded["result:streams"]
+        recorded["streams"] = stream
+        asked = {"stream": stream["stream"], "first_index": 0, "next_index": stream["next_index"]}
+        recorded["result:replay"] = recorded["replayed"] = await listener.request(prefix, "replay", asked)
+        told = {"recorder": "archive", "stream": stream["stream"], "next_index": stream["next_index"]}
+        recorded["result:recorded"] = await listener.request(prefix, "recorded", told)
+        recorded["lease"] = await listener.request(prefix, "lease", {"device": "stage"})
+        lease = {"lease": recorded["lease"]["lease"]}
+        recorded["lease"] = await listener.request(prefix, "renew", lease)
+        for method, params in (("leases", {}), ("faults", {}), ("rules", {})):
+            recorded[f"result:{method}"] = await listener.request(prefix, method, params)
+        await listener.request(prefix, "release", lease)
         recorded["status"] = await listener.json(f"{prefix}/status")
         recorded["samples"] = cbor2.loads(listener.of(f"{prefix}/devices/pstat/samples")[0])
         asking = {
@@ -104,6 +121,8 @@ async def record(folder: Path) -> dict[str, Any]:
             replies = [json.loads(payload) for payload in listener.of(f"{prefix}/reply/test")]
             error = replies[-1]
         recorded["reply:error"] = error
+        recorded["result:emergency_stop"] = await listener.request(prefix, "emergency_stop", {})
+        recorded["faults"] = await listener.request(prefix, "faults", {})
         recorded["reply"] = json.loads(listener.of(f"{prefix}/reply/test")[0])
         return recorded
 
