@@ -16,7 +16,7 @@ from typing import Any
 from bridge.client import connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from bridge.demo.sheet_rig import ORIGIN_M, cast, clock_for, served_sheet, wired_sheet
+from bridge.demo.sheet_rig import ORIGIN_M, PROBER, cast, clock_for, served_sheet, wired_sheet
 from bridge.transfer.mqtt import BrokerAddress
 from mocks.world.sheet_cells import Defects, SheetCells
 
@@ -69,7 +69,11 @@ async def _map(url: str, folder: Path, quick: bool) -> dict[str, Any]:
     }
     async with served_sheet(sheet) as devices:
         config = Config(
-            bridge="lab", state_dir=folder, broker=BrokerConfig(address=BrokerAddress.parse(url)), devices=devices
+            bridge="lab",
+            state_dir=folder,
+            broker=BrokerConfig(address=BrokerAddress.parse(url)),
+            devices=devices,
+            interlocks=PROBER,
         )
         async with Daemon(config, clock_for=clock_for(sheet)), connect(url, name="bench") as lab:
             began = perf_counter()

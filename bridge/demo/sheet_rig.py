@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.daemon.config import DeviceConfig
+from bridge.safety.interlock_options import InterlockOptions
 from drivers.clock import Clock
 from mocks.instrument import Instrument
 from mocks.instruments.methodscript import MethodScriptMock
@@ -63,6 +64,13 @@ def wired_sheet(cells: SheetCells, probes: int = 2, **world: Any) -> WiredSheet:
         ],
     }
     return WiredSheet(built, table, channels, routes)
+
+
+#: What docs/sheet.md says of a prober: its heads have no touch alarm and move side by side.
+PROBER = InterlockOptions(
+    off=("touch-alarm", "relays-open", "cell-off", "at-rest"),
+    groups={name: (name,) for name in ("left", "right", "board")},
+)
 
 
 @asynccontextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers import toml_text
 from drivers.errors import Refused
 
 FOLDER = Path("/etc/picobridge")
@@ -24,7 +24,7 @@ def installed_files(config: Path) -> dict[Path, bytes]:
     if config.is_relative_to(FOLDER):
         return {config: config.read_bytes()}
     files = {FOLDER / "lab.toml": config.read_bytes()}
-    content = tomllib.loads(config.read_text(encoding="utf-8"))
+    content = toml_text.loads(config.read_text(encoding="utf-8"))
     for key in ("state_dir", "data_dir"):
         if (text := content.get("bridge", {}).get(key, "")) and not Path(text).expanduser().is_absolute():
             raise Refused(

@@ -7,7 +7,7 @@ from pathlib import Path
 from bridge.client import connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from bridge.demo.sheet_rig import cast, clock_for, served_sheet, wired_sheet
+from bridge.demo.sheet_rig import PROBER, cast, clock_for, served_sheet, wired_sheet
 from mocks.world.sheet_cells import Defects, SheetCells
 
 from .test_ten_thousand import EXAMPLES, SOFT
@@ -37,7 +37,7 @@ async def test_a_sheet_over_real_wires_aborted_and_gone_on_with(tmp_path: Path) 
     async with (
         served_sheet(sheet) as devices,
         Daemon(
-            Config(bridge="lab", state_dir=tmp_path, broker=BrokerConfig(port=0), devices=devices),
+            Config(bridge="lab", state_dir=tmp_path, broker=BrokerConfig(port=0), devices=devices, interlocks=PROBER),
             clock_for=clock_for(sheet),
         ) as daemon,
         connect(str(daemon.broker), name="test") as lab,
