@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bridge.access.options import Access
 from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
 from bridge.daemon.daemon import Daemon, make_device
+from bridge.safety.interlock_options import InterlockOptions
 from bridge.transfer.mqtt import BrokerAddress
 from drivers.clock import Clock
 from drivers.interfaces import Device
@@ -29,9 +31,11 @@ def run(
     session: str = "aiomqtt",
     queue_bytes: int = 64_000_000,
     record: bool = False,
+    access: Access | None = None,
+    interlocks: InterlockOptions | None = None,
 ) -> None:
     """Sends which devices are connected, then works until the pipe says anything. `record`: runs go to disk too."""
-    asyncio.run(_run(pipe, url, devices, session, queue_bytes, record))
+    asyncio.run(_run(pipe, url, devices, session, queue_bytes, record, access, interlocks or InterlockOptions()))
 
 
 def _make(config: DeviceConfig, clock: Clock) -> Device:
@@ -41,7 +45,14 @@ def _make(config: DeviceConfig, clock: Clock) -> Device:
 
 
 async def _run(
-    pipe: Connection, url: str, devices: Mapping[str, DeviceConfig], session: str, queue_bytes: int, record: bool
+    pipe: Connection,
+    url: str,
+    devices: Mapping[str, DeviceConfig],
+    session: str,
+    queue_bytes: int,
+    record: bool,
+    access: Access | None,
+    interlocks: InterlockOptions,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="picobridge-bench-") as state:
         config = Config(
@@ -52,6 +63,8 @@ async def _run(
             queue_bytes=queue_bytes,
             data_dir=Path(state) / "runs" if record else None,
             exports=False,
+            access=access,
+            interlocks=interlocks,
         )
         async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
             pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})
