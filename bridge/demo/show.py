@@ -17,7 +17,7 @@ from bridge.daemon.daemon import Daemon
 from bridge.record import RunFolder
 from bridge.report import write_report
 from bridge.report.recorder import Recorder, recording
-from drivers.errors import PicobridgeError, RunFailed
+from drivers.errors import InterlockViolated, PicobridgeError, RunFailed
 from drivers.samples import SampleBlock
 from mocks.world import World
 
@@ -132,6 +132,7 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
                 "passed": result["verdict"] == "pass",
             }
         await _make_contact(stage.lab, face)
+        await _show_interlock(stage.lab, face)
         run, result = await _cycle(stage.lab, face)
         results.append((run, result))
         outcome.cycle = {key: result[key] for key in CYCLE_KEYS}
@@ -199,6 +200,18 @@ async def _make_contact(lab: Lab, face: Face) -> None:
     await face.follow("Manipulator approaches the pad", run)
     result = await run.result()
     face.say(f"   CONTACT after {result['steps']} steps: the lead sees the cell at {result['ocv_v']:.3f} V")
+
+
+async def _show_interlock(lab: Lab, face: Face) -> None:
+    """Nobody tilts the stage with the tip on the sample."""
+    await lab.state("stage.touch_alarm", "armed")
+    try:
+        await lab.stage.move_to(tilt_deg=52.0)
+    except InterlockViolated as error:
+        reasons = [str(rule["why"]) for rule in error.detail["rules"]]
+        face.say(f"   A tilt to 52 deg now is refused: {'; '.join(reasons)}")
+    else:
+        raise RunFailed("the stage was tilted with the tip in contact", device="stage")
 
 
 async def _cycle(lab: Lab, face: Face) -> tuple[str, dict[str, Any]]:
