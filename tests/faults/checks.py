@@ -52,7 +52,7 @@ async def check(
         values += _check_values(name, recorded, sent, left_out)
     unsafe = witness.unsafe()
     assert sorted(unsafe) == sorted(f"{name} is on" for name in still_on), f"by the mocks' own record: {unsafe}"
-    assert witness.closed_routes == routes
+    assert witness.closed_routes == routes, f"closed are {witness.closed_routes}"
     assert samples > 0, "no sample was compared"
     assert len(_different(recorder)) > 2, f"all values are {_different(recorder)}: nothing was compared"
     assert values == 2 * samples, f"{values} values were compared of {samples} samples"

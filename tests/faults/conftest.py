@@ -33,7 +33,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def path(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> RigMaker:
+def path(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, without_debug: None) -> RigMaker:
     """`async with path("pstat", "stage") as rig:` with a supervision that is quick."""
     monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
     monkeypatch.setattr(supervisor, "POLL_S", 0.05)

@@ -38,7 +38,6 @@ async def test_01_the_broker_is_killed_and_started_again(path: RigMaker) -> None
         assert checked.samples >= taken + 60
 
 
-@pytest.mark.xfail(strict=True, reason="bridge/client: BridgeUnreachable of Connection.publish has no operation")
 async def test_01_a_request_while_the_broker_is_away(path: RigMaker) -> None:
     """1. A client asks while the broker is away. It is told that it cannot be reached, and what it asked."""
     async with path("pstat") as rig:

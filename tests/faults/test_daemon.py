@@ -141,7 +141,6 @@ async def test_60_ended_in_a_move(path: RigMaker, tmp_path: Path) -> None:
         await rig.check(quiet="the status is offline")
 
 
-@pytest.mark.xfail(strict=True, reason="bridge/daemon/requests.py: an unfinished request gets a bare PicobridgeError")
 async def test_60_whoever_waits_for_a_move_is_told(path: RigMaker) -> None:
     """60. The daemon ends during a move. Whoever waits for the move is told which device was stopped, and what to
     do."""

@@ -256,13 +256,13 @@ class Run:
             begun_s = self._clock.monotonic()
             line = await talk.ask(self._dialect.read_query(), extra_s=_CONVERSIONS * self._nplc / self._mains_hz)
             raw = self._dialect.parse(line, self.plan)
-            self._check_plausible(raw)
             if raw.output_on is False and self._output_was_on:
                 raise DeviceError(
                     "the output is off although nobody here switched it off: the instrument was restarted, or its "
                     "interlock or over-temperature protection acted",
                     hint="Look at its front panel and its power supply; start the run again.",
                 )
+            self._check_plausible(raw)
         self._output_was_on = self._output_was_on or bool(raw.output_on)
         self._reading_takes_s = self._clock.monotonic() - begun_s
         return raw
