@@ -268,6 +268,9 @@ class Lab:
                     f"the daemon of {self._topics.prefix} went offline before it answered", operation=method
                 )
             return answer.result()
+        except PicobridgeError as error:
+            error.annotate(device="", operation=method)
+            raise
         finally:
             del self._waiting[request.id]
 

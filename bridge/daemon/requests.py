@@ -27,9 +27,10 @@ from bridge.transfer.messages import (
 from bridge.transfer.mqtt import Incoming, Message
 from bridge.transfer.topics import Topics, is_name
 from bridge.transfer.uplink import Uplink
-from drivers.errors import Busy, InvalidValue, PicobridgeError, Refused, RequestExpired
+from drivers.errors import Busy, Interrupted, InvalidValue, PicobridgeError, Refused, RequestExpired
 
 from .events import Events
+from .lanes import Doubles
 from .refusals import OnRefused, Refusals
 
 LOG = logging.getLogger("picobridge.requests")
@@ -43,6 +44,8 @@ REPLY_TO: ContextVar[str] = ContextVar("reply_to", default="")
 
 #: So many requests may be under way at a time.
 AT_ONCE = 64
+#: How an id begins that a stop without one gets.
+_NAMELESS = "stop-"
 #: Answers are kept until their request has expired; while there are so many, new requests are refused.
 ANSWERS = 20_000
 
@@ -77,6 +80,7 @@ class Requests:
         self._uplink = uplink
         self._topics = topics
         self._gate = Gate(access)
+        self._doubles = Doubles()
         self._refusals = Refusals(events, on_refused)
         self._answers: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,14 +100,21 @@ class Requests:
         """Requests that were refused since the start."""
         return self._refusals.count
 
+    def receive_stop(self, incoming: Incoming) -> None:
+        """As `receive`, from the connection that is for stops only: nothing waits in front of them there."""
+        self._receive(incoming, "stops")
+
     def receive(self, incoming: Incoming) -> None:
         """One message on a request topic. Never raises."""
+        self._receive(incoming, "all")
+
+    def _receive(self, incoming: Incoming, lane: str) -> None:
         named = self._topics.request_of(incoming.topic)
         if named is None:
             return
         user, method = named
         try:
-            self._admit(user, method, incoming)
+            self._admit(user, method, incoming, lane)
         except PicobridgeError as error:
             self._refuse(user, method, incoming, error)
 
@@ -114,7 +125,7 @@ class Requests:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _admit(self, user: str, method: str, incoming: Incoming) -> None:
+    def _admit(self, user: str, method: str, incoming: Incoming, lane: str) -> None:
         if incoming.retain:
             raise RequestExpired(
                 f"request/{method} is retained on the broker; it was not executed",
@@ -123,7 +134,7 @@ class Requests:
         if self._closing:
             raise Refused("the daemon is stopping")
         if method in STOPS and method in self._handlers:
-            self._stop(user, method, incoming)
+            self._stop(user, method, incoming, lane)
             return
         self._gate.admit(user, method)
         request = decode_request(method, incoming.payload, defaults=self._defaults(user, incoming))
@@ -146,9 +157,14 @@ class Requests:
         self._answers[user, request.id] = answer
         self._begin(self._execute(request, caller, handler, answer, incoming), method)
 
-    def _stop(self, user: str, method: str, incoming: Incoming) -> None:
-        """Each one is executed: twice does no harm, and an id used twice must not keep it back."""
+    def _stop(self, user: str, method: str, incoming: Incoming, lane: str) -> None:
+        """Each one is executed: twice does no harm, and an id used twice must not keep it back. But one message that
+        both connections bring is one stop: the second might come when somebody has acknowledged the first."""
         request = self._stop_request(user, method, incoming)
+        if not request.id.startswith(_NAMELESS) and self._doubles.brought_before(
+            (user, method, request.id, incoming.payload), lane
+        ):
+            return
         answer = _Answer(request.expires_at, b"")
         caller = self._gate.stopper(user, request)
         self._begin(self._execute(request, caller, self._handlers[method], answer, incoming), method)
@@ -162,7 +178,7 @@ class Requests:
         """A stop is a stop, however it is written; only its answer needs a well-formed request."""
         defaults: dict[str, Any] = {
             "from": "unknown",
-            "id": f"stop-{time.time_ns()}",
+            "id": f"{_NAMELESS}{time.time_ns()}",
             **self._defaults(user, incoming),
         }
         defaults.setdefault("expires_at", time.time() + EXPIRY_LIMIT_S)
@@ -227,7 +243,7 @@ class Requests:
         except PicobridgeError as error:
             reply = Reply(request.id, error=error)
         except asyncio.CancelledError:
-            reply = Reply(request.id, error=PicobridgeError("the daemon is stopping", operation=request.method))
+            reply = Reply(request.id, error=_cut_off(request))
         except Exception as error:
             LOG.exception("request %s from %s broke", request.method, request.sender)
             reply = Reply(request.id, error=PicobridgeError(f"internal error: {error!r}", operation=request.method))
@@ -241,6 +257,7 @@ class Requests:
     def _refuse(self, user: str, method: str, incoming: Incoming, error: PicobridgeError) -> None:
         """Answer if the request says where to, else complain to everybody."""
         error.annotate(device="", operation=method)
+        error.hint = error.hint or "How a request is written: docs/mqtt.md, Requests."
         if not self._gate.may_answer(user):
             self._refusals.report(user, method, error)
             return
@@ -258,3 +275,13 @@ class Requests:
             self._refusals.complain(f"request/{method} was refused: {error.message}", error)
         claimed = "" if self._gate.proves_users or not is_name(sender) else str(sender)
         self._refusals.report(user or claimed, method, error)
+
+
+def _cut_off(request: Request) -> PicobridgeError:
+    """What somebody is told whose request was under way as the daemon stopped."""
+    device, method = request.params.get("device"), request.params.get("method")
+    return Interrupted(
+        "the daemon stopped before this was done",
+        device=device if isinstance(device, str) else "",
+        operation=method if isinstance(method, str) else request.method,
+    )
