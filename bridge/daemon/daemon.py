@@ -23,7 +23,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bridge.access.permissions import STOPS
 from bridge.record.recorder import check_writable
 from bridge.safety.audit import Audit
 from bridge.safety.default_rules import RigDevice, default_rules, groups_of
@@ -46,9 +45,10 @@ from .config import Config, DeviceConfig
 from .events import Events
 from .guard import Guard
 from .health_topic import publish_health
-from .heartbeat import Heartbeats, Overdue
+from .heartbeat import Heartbeats
 from .interrupted import latch_interrupted, settle
 from .journal import Journal
+from .lanes import request_filters, stop_lane
 from .measurements import Measurements
 from .methods import Methods
 from .metrics import Metrics
@@ -143,8 +143,7 @@ class Daemon:
         self.stopped.set()
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT call `stop`. SIGHUP has the configuration read again, or stops what a terminal that is
-        closed has started."""
+        """SIGTERM and SIGINT call `stop`; SIGHUP reads the configuration again, or stops a program of a terminal."""
         loop = asyncio.get_running_loop()
         hung_up = self.stop if os.isatty(0) else self._reload_soon
         for number, react in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hung_up)):
@@ -193,6 +192,7 @@ class Daemon:
         if self.config.broker.address is None:
             self.broker = await self._stack.enter_async_context(embedded_broker(self.config.broker.port))
             self.uplink.move(self.broker)
+            self._stop_lane.move(self.broker)
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
                 await asyncio.gather(*(supervisor.tried.wait() for supervisor in self.devices.values()))
@@ -202,6 +202,7 @@ class Daemon:
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
         self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
+        self._spawn(self._stop_lane.run(), "stops")
         await self._tell_how_it_is()
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
@@ -242,14 +243,22 @@ class Daemon:
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
 
     def _open_uplink(self) -> None:
+        identifier = f"picobridge-{self.config.bridge}-{secrets.token_hex(16)}"
+        users = self.config.access is not None
+        changed = lambda _: self._requests.doubles.forget()  # noqa: E731
         self.uplink = Uplink(
             self.broker,
             self._open_session,
-            identifier=f"picobridge-{self.config.bridge}-{secrets.token_hex(16)}",
+            identifier=identifier,
             will=Message(self.topics.status, dumps(self._status("offline")), retain=True),
-            subscriptions=self._filters(),
+            subscriptions=request_filters(self.topics, users),
             on_message=lambda incoming: self._requests.receive(incoming),
+            changed=changed,
             backoff_s=self._backoff_s,
+        )
+        stop = lambda incoming: self._requests.receive_stop(incoming)  # noqa: E731
+        self._stop_lane = stop_lane(
+            self.broker, self._open_session, identifier, self.topics, users, stop, changed, self._backoff_s
         )
         self._events = Events(self.uplink, self.topics)
         self._records = Records(self.config, self._events)
@@ -288,12 +297,6 @@ class Daemon:
             self.config.access,
             self._refused,
         )
-
-    def _filters(self) -> list[str]:
-        """A user's requests are on topics of its own where the broker proves users; a stop may come without."""
-        if self.config.access is None:
-            return [self.topics.request("+")]
-        return [self.topics.request("+", "+"), *(self.topics.request(method) for method in STOPS)]
 
     def _refused(self, user: str, method: str, error: PicobridgeError, left_out: int) -> None:
         self._guard.audit.note("request refused", user=user, method=method, error=error.to_dict(), left_out=left_out)
@@ -337,10 +340,8 @@ class Daemon:
         self._spawn(self.streams.retain(), "spool retention")
         watch = SafetyWatch(self._guard, self.devices, self.runs, self._events, self._heartbeats.add("safety"))
         self._spawn(watch.run(), "safety watch")
-        self._spawn(Watchdog(self._heartbeats, self._hangs).run(), "watchdog")
-
-    def _hangs(self, late: Overdue) -> None:
-        self._events.publish("daemon", f"{late}", severity="error", device=late.name)
+        hangs = lambda late: self._events.publish("daemon", f"{late}", severity="error", device=late.name)  # noqa: E731
+        self._spawn(Watchdog(self._heartbeats, hangs).run(), "watchdog")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"picobridge {name}")

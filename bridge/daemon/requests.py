@@ -44,8 +44,6 @@ REPLY_TO: ContextVar[str] = ContextVar("reply_to", default="")
 
 #: So many requests may be under way at a time.
 AT_ONCE = 64
-#: How an id begins that a stop without one gets.
-_NAMELESS = "stop-"
 #: Answers are kept until their request has expired; while there are so many, new requests are refused.
 ANSWERS = 20_000
 
@@ -80,7 +78,7 @@ class Requests:
         self._uplink = uplink
         self._topics = topics
         self._gate = Gate(access)
-        self._doubles = Doubles()
+        self.doubles = Doubles()
         self._refusals = Refusals(events, on_refused)
         self._answers: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,11 +158,9 @@ class Requests:
     def _stop(self, user: str, method: str, incoming: Incoming, lane: str) -> None:
         """Each one is executed: twice does no harm, and an id used twice must not keep it back. But one message that
         both connections bring is one stop: the second might come when somebody has acknowledged the first."""
-        request = self._stop_request(user, method, incoming)
-        if not request.id.startswith(_NAMELESS) and self._doubles.brought_before(
-            (user, method, request.id, incoming.payload), lane
-        ):
+        if self.doubles.brought_before((user, method, incoming.correlation, incoming.payload), lane):
             return
+        request = self._stop_request(user, method, incoming)
         answer = _Answer(request.expires_at, b"")
         caller = self._gate.stopper(user, request)
         self._begin(self._execute(request, caller, self._handlers[method], answer, incoming), method)
@@ -178,7 +174,7 @@ class Requests:
         """A stop is a stop, however it is written; only its answer needs a well-formed request."""
         defaults: dict[str, Any] = {
             "from": "unknown",
-            "id": f"{_NAMELESS}{time.time_ns()}",
+            "id": f"stop-{time.time_ns()}",
             **self._defaults(user, incoming),
         }
         defaults.setdefault("expires_at", time.time() + EXPIRY_LIMIT_S)

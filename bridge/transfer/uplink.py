@@ -78,7 +78,7 @@ class _InFlight:
 
 class Uplink:
     """`will` is the last will; `on_message` gets what arrives on `subscriptions`; `changed` is called when the
-    connection comes (with None) and goes (with the reason)."""
+    connection comes (with None) and goes (with the reason). `level` is that of the log when there is none."""
 
     def __init__(
         self,
@@ -86,12 +86,13 @@ class Uplink:
         connect: Connect,
         *,
         identifier: str,
-        will: Message,
+        will: Message | None,
         subscriptions: Sequence[str] = (),
         on_message: Callable[[Incoming], None] = lambda _: None,
         changed: Callable[[str | None], None] = lambda _: None,
         window: int = 20,
         backoff_s: tuple[float, float] = (0.1, 5.0),
+        level: int = logging.WARNING,
     ) -> None:
         self.connected = asyncio.Event()
         #: messages that could not be kept or that the broker does not take, apart from `latest`
@@ -105,6 +106,7 @@ class Uplink:
         self._changed = changed
         self._window = window
         self._backoff_s = backoff_s
+        self._level = level
         self._session: Session | None = None
         self._room = window
         self._packet_limit: int | None = None
@@ -238,7 +240,7 @@ class Uplink:
             except PicobridgeError as error:
                 reason = error.message
             if reason != said:
-                LOG.warning("no connection to the broker %s: %s", self._address, reason)
+                LOG.log(self._level, "no connection to the broker %s: %s", self._address, reason)
                 said = reason
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, self._backoff_s[1])
