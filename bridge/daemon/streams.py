@@ -13,7 +13,7 @@ from bridge.access.caller import CALLER
 from bridge.store.cursor_table import CursorTable
 from bridge.transfer.pump import SamplePump
 from bridge.transfer.replay import Replay, Stored
-from bridge.transfer.spool import FaultKind, Spool, SpoolOptions, StreamRange
+from bridge.transfer.spool import HINTS, FaultKind, Spool, SpoolOptions, StreamRange
 from bridge.transfer.topics import Topics, checked_name
 from bridge.transfer.uplink import Uplink
 from drivers.errors import Busy, InvalidValue, PicobridgeError, Refused, RunFailed
@@ -34,7 +34,6 @@ REPLAY_BYTES = 8_000_000
 REPLAYS_AT_ONCE = 8
 #: How often what nobody needs any more is deleted.
 RELEASE_S = 10.0
-_ROOM = "Make room on the disk, or set [spool] max_gb, or when_full, or have recorders acknowledge."
 
 
 class Streams:
@@ -119,7 +118,8 @@ class Streams:
                 f"the disk of {self._folder} is too full to begin a run: {free / 1e6:.0f} MB are free, "
                 f"{needed / 1e6:.0f} MB are needed"
                 + (", and the spool is as large as it may be" if self.spool.exhausted else ""),
-                hint=_ROOM,
+                operation="begin a run",
+                hint=HINTS[FaultKind.EXHAUSTED],
             )
 
     async def retain(self) -> None:
@@ -145,7 +145,7 @@ class Streams:
         self._was_failing, self._was_exhausted = failing, exhausted
 
     def _fault(self, kind: FaultKind, text: str) -> None:
-        self._guard.latch(kind, OF_THE_SPOOL, text, hint=_ROOM if kind is FaultKind.EXHAUSTED else "")
+        self._guard.latch(kind, OF_THE_SPOOL, text, hint=HINTS[kind])
         if kind is FaultKind.EXHAUSTED:
             self._was_exhausted = True
         elif kind is FaultKind.DISK and self.spool.error is not None:

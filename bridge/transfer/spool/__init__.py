@@ -6,7 +6,7 @@ what is done with them at a start.
 """
 
 from .catalogue import StreamRange
-from .faults import FaultKind, SpoolFailed
+from .faults import HINTS, FaultKind, SpoolFailed
 from .files import Files, OsFiles
 from .options import SpoolOptions
 from .reader import Stored
@@ -15,6 +15,7 @@ from .segment import Missing
 from .spool import Spool, SpoolMetrics
 
 __all__ = [
+    "HINTS",
     "FaultKind",
     "Files",
     "Missing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from enum import StrEnum
 
 from drivers.errors import PicobridgeError
@@ -27,6 +28,17 @@ class SpoolFailed(PicobridgeError):
     """Samples cannot be made durable now. They wait in memory."""
 
     default_hint = "Is the disk full, read-only or broken? Make room or mount it again: writing goes on by itself."
+
+
+#: What a person is to do about each kind.
+HINTS: Mapping[FaultKind, str] = {
+    FaultKind.DISK: SpoolFailed.default_hint,
+    FaultKind.SYNC: "What was not durable was written again into another file. A disk that does this may fail soon: look "
+    "at `journalctl -k`, and replace it.",
+    FaultKind.DAMAGE: "Recorders are told which samples are missing; the file is kept. Check the disk.",
+    FaultKind.EXHAUSTED: "Make room on the disk, or set [spool] max_gb, or when_full, or have recorders acknowledge.",
+    FaultKind.BLOCK: "It is a mistake in a driver, not of the disk: please report it with this text.",
+}
 
 
 def explain(error: OSError) -> str:

@@ -94,7 +94,7 @@ class SegmentLog:
         try:
             return self._reader.read(stream, first_index, limit_bytes)
         except OSError as error:
-            raise SpoolFailed(f"samples of {stream} cannot be read: {explain(error)}") from error
+            raise SpoolFailed(f"samples of {stream} cannot be read: {explain(error)}", operation="read") from error
 
     def release(self, floor: Mapping[str, int]) -> None:
         """See `Spool.release`. In any thread; what can go goes at the next `tend`."""
