@@ -111,8 +111,9 @@ class PublishedPotentiostat(Potentiostat):
     async def _acting(self, technique: Technique) -> AsyncIterator[None]:
         """Past the guard; what the source does is observed."""
         act = act_of_technique(self.name, technique, by=self._by, run=self._run_id)
-        observer = self._supervisor.observer
+        observer, stops = self._supervisor.observer, self._supervisor.stops
         async with self._supervisor.guard.acting(act):
+            self._supervisor.require_not_stopped(stops)
             observer.begins(self.name, technique)
             cell = "unknown"
             try:

@@ -27,6 +27,7 @@ from drivers.errors import (
     InvalidValue,
     LinkError,
     PicobridgeError,
+    Refused,
     Unsupported,
     WrongDevice,
 )
@@ -103,6 +104,8 @@ class DeviceSupervisor:
         self.connection = "connecting"
         self.error: PicobridgeError | None = None
         self.run = ""
+        #: how often it was told to stop, to be off, or to be safe
+        self.stops = 0
         #: set when the first attempt to connect has ended, whatever came of it
         self.tried = asyncio.Event()
         #: set when it was connected for the first time, and so made safe
@@ -231,10 +234,10 @@ class DeviceSupervisor:
             self._not_connected(known)
             return False
         self.observer.connected(self.name, self.device)
-        self._set("connected", None)
         await self._first_readings()
         self.guard.faults.was_read(self.name)
         await self.guard.sound(self.name)
+        self._set("connected", None)
         self.was_connected.set()
         self._publish_info()
         who = " ".join(part for part in (identity.make, identity.model, identity.serial) if part)
@@ -385,12 +388,20 @@ class DeviceSupervisor:
 
     async def act(self, act: Act, perform: Callable[[], Awaitable[T]]) -> T:
         """One act, past the guard. Raises what the guard and the device raise."""
+        stops = self.stops
         async with self.guard.acting(act):
+            self.require_not_stopped(stops)
             return await self.performed(act.method, perform)
+
+    def require_not_stopped(self, stops: int) -> None:
+        """Raises `Refused` if it was stopped since `stops` was read: what was about to begin then does not."""
+        if self.stops != stops:
+            raise Refused(f"{self.name} was stopped meanwhile; nothing was begun", device=self.name)
 
     async def performed(self, method: str, perform: Callable[[], Awaitable[T]]) -> T:
         """What the device answers is published and observed; an error says which device it is."""
         asked_s = self.observer.now()
+        self.stops += method in calls.SAFE
         try:
             result = await perform()
         except BaseException as error:
@@ -409,6 +420,7 @@ class DeviceSupervisor:
 
     async def make_safe(self) -> str | dict[str, Any]:
         """Past every queue. "safe", "not connected", or the error, as a reply has it."""
+        self.stops += 1
         still_reached = self.connection == "lost" and self.device.transport.is_open
         if not self.connected and not still_reached:
             return "not connected"
