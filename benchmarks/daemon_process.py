@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import tempfile
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -35,6 +36,7 @@ def run(
     interlocks: InterlockOptions | None = None,
 ) -> None:
     """Sends which devices are connected, then works until the pipe says anything. `record`: runs go to disk too."""
+    logging.getLogger("picobridge").setLevel(logging.ERROR)  # some measurements have it warn of thousands of things
     asyncio.run(_run(pipe, url, devices, session, queue_bytes, record, access, interlocks or InterlockOptions()))
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import random
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv311
@@ -54,6 +56,8 @@ _TECHNIQUE = {"technique": "galvanostatic", "current_a": 1e-6, "duration_s": 600
 _RULES_OFF = ("touch-alarm", "tip-clear", "relays-open", "cell-off", "at-rest", "zero-current")
 _TIMEOUT_S = 900.0
 _WAIT_S = 30.0
+#: The flood lasts so long before the button is pressed; for ever would keep the runs from being started at all.
+_FLOODED_S = 0.5
 
 
 def targets(result: dict[str, Any]) -> list[Target]:
@@ -75,7 +79,8 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def _measure(stops: int, *, busy: bool, flooded: bool) -> dict[str, Any]:
-    with mosquitto() as broker, Part(serve_rig, broker.url) as rig, ExitStack() as stack:
+    flooding = multiprocessing.get_context("spawn").Event() if flooded else None
+    with mosquitto() as broker, Part(serve_rig, broker.url, flooding) as rig, ExitStack() as stack:
         devices = {
             name: DeviceConfig(name=name, driver=driver, address=address)
             for name, (driver, address) in rig.ready.items()
@@ -85,7 +90,7 @@ def _measure(stops: int, *, busy: bool, flooded: bool) -> dict[str, Any]:
         stack.enter_context(Part(daemon_process.run, broker.url, devices, "aiomqtt", 64_000_000, False, access, rules))
         for _ in range(2 if busy else 0):
             stack.enter_context(Part(spin))
-        flood = stack.enter_context(Part(flood_with_requests, broker.port)) if flooded else None
+        flood = stack.enter_context(Part(flood_with_requests, broker.port, flooding)) if flooded else None
         rig.send(stops)
         times_ms: dict[str, list[float]] = rig.receive(_TIMEOUT_S)
         result: dict[str, Any] = {name: _figures(values) for name, values in times_ms.items()}
@@ -114,21 +119,27 @@ def spin(pipe: Connection) -> None:
         sum(range(10_000))
 
 
-def flood_with_requests(pipe: Connection, port: int) -> None:
-    """As a user who is known, at QoS 0. When asked: how many a second there were."""
+def flood_with_requests(pipe: Connection, port: int, flooding: Event) -> None:
+    """As a user who is known, at QoS 0, while `flooding` is set. When asked: how many a second there were."""
     client = Client(CallbackAPIVersion.VERSION2, client_id="flood", protocol=MQTTv311)
     client.connect("127.0.0.1", port)
     client.loop_start()
     topic = Topics(f"picobridge/{daemon_process.BRIDGE}").request("ping", FLOODER)
-    sent, began = 0, time.monotonic()
+    sent, lasted_s = 0, 0.0
     pipe.send("ready")
     while not pipe.poll():
-        while sent < (time.monotonic() - began) * FLOOD_PER_S:
-            client.publish(topic, b'{"id": "x", "from": "mallory"}')
-            sent += 1
-        time.sleep(0.001)
+        if not flooding.wait(0.01):
+            continue
+        began, due = time.monotonic(), 0
+        while flooding.is_set():
+            wanted = int((time.monotonic() - began) * FLOOD_PER_S)
+            for _ in range(wanted - due):
+                client.publish(topic, b'{"id": "x", "from": "mallory"}')
+            sent, due = sent + wanted - due, wanted
+            time.sleep(0.001)
+        lasted_s += time.monotonic() - began
     pipe.recv()
-    pipe.send(sent / (time.monotonic() - began))
+    pipe.send(sent / lasted_s)
     client.loop_stop()
     with suppress(EOFError):
         pipe.recv()
@@ -137,12 +148,13 @@ def flood_with_requests(pipe: Connection, port: int) -> None:
 # --- instruments, and a person ---------------------------------------------------------------------------------------
 
 
-def serve_rig(pipe: Connection, url: str) -> None:
-    """Sends drivers and addresses by name; then, for each number, the times to that many stops, by name, ms."""
-    asyncio.run(_serve(pipe, url))
+def serve_rig(pipe: Connection, url: str, flooding: Event | None) -> None:
+    """Sends drivers and addresses by name; when told how many stops, the times to all of them, by name, ms. Each time
+    before the button is pressed `flooding` is set for a while."""
+    asyncio.run(_serve(pipe, url, flooding))
 
 
-async def _serve(pipe: Connection, url: str) -> None:
+async def _serve(pipe: Connection, url: str, flooding: Event | None) -> None:
     world = World(speed=1.0, flows=True, loop_resistance_ohm=1e6, stray_f=1e-12)
     world.wiring.set_relay(0, True)
     instruments: dict[str, tuple[str, str, Instrument]] = {
@@ -161,7 +173,7 @@ async def _serve(pipe: Connection, url: str) -> None:
             return
         plain = url.replace("mqtt://", f"mqtt://{ME}@")
         async with connect(plain, bridge=daemon_process.BRIDGE, name=ME) as lab:
-            pipe.send(await _press(lab, {name: each[2] for name, each in instruments.items()}, stops))
+            pipe.send(await _press(lab, {name: each[2] for name, each in instruments.items()}, stops, flooding))
         await heard(pipe)
 
 
@@ -185,20 +197,24 @@ def _watched(name: str, instrument: Instrument) -> Iterator[asyncio.Future[float
         del instrument.receive
 
 
-async def _press(lab: Lab, instruments: dict[str, Instrument], stops: int) -> dict[str, list[float]]:
+async def _press(lab: Lab, instruments: dict[str, Any], stops: int, flooding: Event | None) -> dict[str, list[float]]:
     dice = random.Random(1)
     times_ms: dict[str, list[float]] = {name: [] for name in instruments}
-    for number in range(stops):
+    for _ in range(stops):
         runs = [await lab.start("technique", _TECHNIQUE, {"potentiostat": name}) for name in ("pstat", "emstat")]
-        where_m = 0.14 if number % 2 else 0.01
+        where_m = 0.14 if instruments["stage"].position[0] < 70.0 else 0.01
         move = asyncio.ensure_future(lab.call("stage", "move_to", {"x_m": where_m}))
         await _under_way(instruments, move)
-        await asyncio.sleep(dice.uniform(0.0, 0.25))
+        if flooding is not None:
+            flooding.set()
+        await asyncio.sleep(dice.uniform(0.0, 0.25) + (_FLOODED_S if flooding is not None else 0.0))
         with ExitStack() as stack:
             taken = {name: stack.enter_context(_watched(name, each)) for name, each in instruments.items()}
             pressed_s = time.monotonic()
             stopping = asyncio.ensure_future(lab.emergency_stop())
             await asyncio.wait([*taken.values()], timeout=_WAIT_S)
+            if flooding is not None:
+                flooding.clear()
             outcome = await stopping
         for name, at in taken.items():
             times_ms[name].append(1e3 * (at.result() - pressed_s) if at.done() else float("inf"))
