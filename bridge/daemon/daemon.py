@@ -32,6 +32,7 @@ from bridge.safety.leases import Leases
 from bridge.safety.observations import Observations
 from bridge.transfer.aiomqtt_session import connect
 from bridge.transfer.embedded_broker import embedded_broker
+from bridge.transfer.messages import CONTRACT
 from bridge.transfer.mqtt import BrokerAddress, Connect, Message
 from bridge.transfer.plain import dumps
 from bridge.transfer.uplink import Uplink
@@ -354,6 +355,7 @@ class Daemon:
             "status": status,
             "bridge": self.config.bridge,
             "version": self.version,
+            "contract": CONTRACT,
             "devices": list(self.config.devices),
             "access": self.config.access is not None,
         }

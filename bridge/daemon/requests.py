@@ -136,7 +136,6 @@ class Requests:
             return
         self._gate.admit(user, method)
         request = decode_request(method, incoming.payload, defaults=self._defaults(user, incoming))
-        check_time(request, time.time())
         caller = self._gate.caller(user, request)
         if request.reply_to and not self._topics.may_reply_to(request.reply_to, user):
             raise InvalidValue(
@@ -145,6 +144,7 @@ class Requests:
         content = request.content()
         if self._repeated(user, request, content, incoming):
             return
+        check_time(request, time.time())
         handler = self._handlers.get(method)
         if handler is None:
             raise InvalidValue(f"method {method!r} is not known; accepted: {', '.join(self._handlers)}")

@@ -83,6 +83,8 @@ class Run:
         self.values: dict[str, Any] = {}
         self.result: Any = None
         self.error: PicobridgeError | None = None
+        #: the mistake of ours behind `error`, if it is one
+        self.broke: Exception | None = None
         self.started_ns = time.time_ns()
         self.ended_ns: int | None = None
         #: the procedure, and what waits for it and cleans up (which is never cancelled)
@@ -271,10 +273,11 @@ class Run:
             self.error = self._failure
         except Exception as error:
             self.status = RunStatus.FAILED
-            self.error = error if isinstance(error, PicobridgeError) else RunFailed(f"internal error: {error!r}")
+            if isinstance(error, PicobridgeError):
+                self.error = error
+            else:
+                self.error, self.broke = RunFailed(f"internal error: {error!r}"), error
             self.error.annotate(device="", operation=self.procedure)
-            if self.error is not error:
-                self.error.__cause__ = error
         self.ended_ns = time.time_ns()
 
     def publish_end(self) -> None:

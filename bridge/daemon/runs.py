@@ -311,8 +311,8 @@ class Runs:
             run=run.run,
             error=run.error,
         )
-        if run.error is not None and run.error.__cause__ is not None:
-            LOG.error("run %s failed by an internal error", run.run, exc_info=run.error.__cause__)
+        if run.broke is not None:
+            LOG.error("run %s failed by an internal error", run.run, exc_info=run.broke)
         self._forget_old()
 
     def _forget_old(self) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from bridge.analysis.health.detector import Finding, Situation
 from bridge.analysis.health.watch import HealthWatch
 from drivers.errors import HealthStop
@@ -77,7 +79,9 @@ class RunWatch:
         watch = self._watches[device]
         found = []
         if len(block) and "voltage_v" in block.data:
-            found = watch.add(block["time_s"], block["voltage_v"], block["current_a"], block["flags"])
+            columns = [block[name] for name in ("time_s", "voltage_v", "current_a", "flags")]
+            timed = np.isfinite(columns[0])  # a sample of which not even the time arrived cannot be judged
+            found = watch.add(*(columns if timed.all() else [column[timed] for column in columns]))
         if block.end is not None:
             found += watch.finish(block.end)
         for finding in found:

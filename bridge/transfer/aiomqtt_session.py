@@ -188,7 +188,8 @@ class AiomqttSession:
     async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         if self.version == "5":
             handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if self._retained else 2
-            options = SubscribeOptions(qos=qos, retainHandling=handling)
+            # whoever refuses retained messages has to see that one is, also when it comes live
+            options = SubscribeOptions(qos=qos, retainHandling=handling, retainAsPublished=not self._retained)
             answer = self._client.subscribe(topic_filter, options=options)
         else:
             answer = self._client.subscribe(topic_filter, qos=qos)
