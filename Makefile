@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check bench fuzz hil clean mosquitto node umockdev
+.PHONY: demo test check bench fuzz soak hil clean mosquitto node umockdev
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
@@ -33,6 +33,12 @@ hil: $(READY_DEV)
 SECONDS = 60
 fuzz: $(READY_FUZZ)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS:%=--target %)
+
+# DAYS=30 SEED=1: a simulated month of cycling with faults, a day a minute; docs/reliability.md
+DAYS = 30
+SEED = 1
+soak: $(READY_DEV) mosquitto
+	@$(BIN)/python -m tests.soak --days $(DAYS) --seed $(SEED)
 
 $(READY): pyproject.toml
 	@PYTHON="$(PYTHON)" ./tools/make-venv $(VENV) .

@@ -1,0 +1,1 @@
+"""A simulated month of unattended cycling with faults: `python -m tests.soak`, docs/reliability.md."""

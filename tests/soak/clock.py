@@ -1,0 +1,24 @@
+"""Simulated time that runs by the machine's monotonic clock, the same in every process of the soak."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from mocks.world.clock import EPOCH_NS, NS
+
+
+class FastClock:
+    """A driver's clock: `speed` simulated seconds pass in a real one."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self._speed
+
+    def time_ns(self) -> int:
+        return EPOCH_NS + round(time.monotonic() * self._speed * NS)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._speed)

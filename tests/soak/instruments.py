@@ -1,0 +1,139 @@
+"""The simulated instruments on their wires, and what they themselves say happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.demo.rig import ROUTES, Place, visa_socket
+from drivers import registry
+from mocks.wires import Served, serve
+from mocks.world import World
+from mocks.world.happenings import Happening
+from tests.faults.witness import Pair, Witness
+
+#: In the chamber, on the lead to the cell; and another potentiostat with a cell of its own elsewhere.
+CHAMBER, ELSEWHERE = "pstat", "emstat"
+SOURCES = (CHAMBER, ELSEWHERE)
+#: Deadlines of reads are real time.
+PLACES: Mapping[str, Place] = {
+    "pstat": Place("keithley-24xx", "tcp", visa=True, mock={"model": "6430"}, options={"timeout": 0.5}),
+    "emstat": Place("methodscript", "pty", options={"abort_timeout_s": 1.0}),
+    "stage": Place("zeiss-remcon", "pty"),
+    "tip": Place("newfocus-8742", "usb"),
+    "relays": Place("modbus-relay", "pty", options={"routes": ROUTES, "timeout_s": 0.2}),
+    "gauge": Place("pfeiffer-tpg", "pty"),
+}
+#: m2, of cells of 12.5 uAh/cm2 on the good side of what each instrument can source
+_AREAS_M2 = {CHAMBER: 1e-9, ELSEWHERE: 1e-6}
+VACUUM_PA, LEAK_PA = 5e-4, 1e-1
+
+
+@dataclass(slots=True)
+class Sent:
+    """What a potentiostat gave to its wire. `spoilt` are the places in `pairs` of those that a fault of the wire kept
+    from the client or changed; `on` the number of pairs at each time that its source was connected, `killed` at each
+    time that the daemon was killed."""
+
+    pairs: list[Pair]
+    spoilt: set[int] = field(default_factory=set)
+    on: list[int] = field(default_factory=list)
+    killed: list[int] = field(default_factory=list)
+
+
+class Instruments:
+    """`under_way(device)` is told by the operator: whether she has asked for a run of this potentiostat.
+    `unasked` are the times at which a source was connected although nobody had."""
+
+    def __init__(self, chamber: World, elsewhere: World, served: Mapping[str, Served]) -> None:
+        self.served = served
+        self.chamber = chamber
+        self.under_way: Callable[[str], bool] = lambda device: True
+        self.unasked: list[str] = []
+        self.unplugged: set[str] = set()
+        self.sent: dict[str, Sent] = {}
+        self._witnesses = [
+            Witness(world, {name: one for name, one in served.items() if one.instrument.world is world})
+            for world in (chamber, elsewhere)
+        ]
+        for witness in self._witnesses:
+            for device, pairs in witness.sent.items():
+                self.sent[device] = Sent(pairs)
+                self._watch_wire(device)
+        chamber.happenings.told = elsewhere.happenings.told = self._happened
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return {
+            name: visa_socket(one.address) if PLACES[name].visa else one.address for name, one in self.served.items()
+        }
+
+    def is_on(self, device: str) -> bool:
+        """Whether its source is connected, by its own record."""
+        return next(witness.is_on(device) for witness in self._witnesses if device in witness.sent)
+
+    def unsafe(self) -> list[str]:
+        """What is energised or moves, now."""
+        return [text for witness in self._witnesses for text in witness.unsafe()]
+
+    def is_moving(self, device: str) -> bool:
+        return self._witnesses[0].is_moving(device)
+
+    def note_kill(self) -> None:
+        """The daemon is about to be killed: what is sent from now on has no taker."""
+        for sent in self.sent.values():
+            sent.killed.append(len(sent.pairs))
+
+    async def unplug(self, device: str) -> None:
+        await self.served[device].unplug()
+        self.unplugged.add(device)
+
+    async def replug(self, device: str) -> None:
+        self.unplugged.discard(device)
+        await self.served[device].replug()
+
+    def _watch_wire(self, device: str) -> None:
+        faults, sent = self.served[device].faults, self.sent[device]
+        outgoing = faults.outgoing
+        seen = 0
+
+        def noting(reply: bytes) -> list[bytes]:
+            nonlocal seen
+            pieces = outgoing(reply)
+            if len(sent.pairs) > seen and (b"".join(pieces) != reply or device in self.unplugged):
+                sent.spoilt.add(len(sent.pairs) - 1)
+            seen = len(sent.pairs)
+            return pieces
+
+        faults.outgoing = noting  # type: ignore[method-assign]
+
+    def _happened(self, happening: Happening) -> None:
+        if happening.what == "energised" and happening.device in self.sent:
+            self.sent[happening.device].on.append(len(self.sent[happening.device].pairs))
+            if not self.under_way(happening.device):
+                self.unasked.append(f"{happening.device} was energised at {time.monotonic():.1f} with no run")
+
+
+@asynccontextmanager
+async def instruments(seed: int, speed: float) -> AsyncIterator[Instruments]:
+    """Serve them until left. The potentiostats' time is fast, all else runs in real time."""
+    chamber, elsewhere = (
+        World(seed=seed + number, speed=1.0, flows=True, cell="good", area_m2=_AREAS_M2[device])
+        for number, device in enumerate(SOURCES)
+    )
+    chamber.tip.touch()
+    elsewhere.tip.touch()
+    elsewhere.wiring.set_relay(3, True)
+    chamber.chamber.set_stage(x_m=0.07, y_m=0.07, z_m=0.02, tilt_deg=20.0, rotation_deg=90.0)
+    for world, device in ((chamber, CHAMBER), (elsewhere, ELSEWHERE)):
+        world.timeline(device).speed = speed
+    async with AsyncExitStack() as stack:
+        served: dict[str, Served] = {}
+        for name, place in PLACES.items():
+            world = elsewhere if name == ELSEWHERE else chamber
+            made: Any = registry.load(registry.find(place.driver).mock)(world, name, **place.mock)
+            served[name] = await stack.enter_async_context(serve(made, wire=place.wire, seed=seed))
+        yield Instruments(chamber, elsewhere, served)

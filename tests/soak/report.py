@@ -1,0 +1,135 @@
+"""What the soak found, in figures: a table for people, JSON for programs, and the bounds of memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import linear_regression
+from typing import Any
+
+from .judge import as_numbers
+from .service import Life, Mark
+from .soak import DAY_S, Options, Outcome
+
+#: A process has loaded what it loads, and its queues have been full once, after so long (real seconds).
+WARM_UP_S = 20.0
+#: The memory of a life that is shorter after that is only told.
+JUDGED_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Of one life of the daemon after it was warm: least squares over the marks. Slopes are per simulated day."""
+
+    seconds: float
+    first_mb: float
+    last_mb: float
+    peak_mb: float
+    slope_mb_a_day: float
+    descriptors: tuple[int, int]
+    threads: tuple[int, int]
+    cpu_share: float
+    ended: str
+
+
+def use_of(life: Life, options: Options) -> Use | None:
+    warm = [mark for mark in life.marks if mark.at_s - life.began_s > WARM_UP_S] or life.marks[-10:]
+    if len(warm) < 2:
+        return None
+    lasted_s = warm[-1].at_s - warm[0].at_s
+    slope = linear_regression([mark.at_s for mark in warm], [mark.rss_bytes / 1e6 for mark in warm]).slope
+    return Use(
+        seconds=round(life.marks[-1].at_s - life.began_s, 1),
+        first_mb=_mean(warm[: max(1, len(warm) // 10)]),
+        last_mb=_mean(warm[-max(1, len(warm) // 10) :]),
+        peak_mb=max(mark.rss_bytes for mark in life.marks) / 1e6,
+        slope_mb_a_day=slope * DAY_S / options.speed if lasted_s > 0 else 0.0,
+        descriptors=_range([mark.descriptors for mark in warm]),
+        threads=_range([mark.threads for mark in warm]),
+        cpu_share=life.cpu_s / (life.marks[-1].at_s - life.began_s),
+        ended=life.ended,
+    )
+
+
+def uses(options: Options, outcome: Outcome) -> list[Use]:
+    return [use for life in outcome.lives if (use := use_of(life, options)) is not None]
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    recorder = outcome.recorder
+    return {
+        "produced": as_numbers(outcome.compared, "sent"),
+        "delivered": as_numbers(outcome.compared, "recorded"),
+        "duplicated": recorder.get("duplicated", 0) + recorder.get("again", 0),
+        "replayed": recorder.get("replayed", 0),
+        "missing": as_numbers(outcome.compared, "missing") + recorder.get("missing", 0),
+        "never sent": as_numbers(outcome.compared, "foreign"),
+        "spoilt on the wire": as_numbers(outcome.compared, "spoilt"),
+        "sent after a run's end": as_numbers(outcome.compared, "after_the_end"),
+        "lost at a kill": as_numbers(outcome.compared, "at_a_kill"),
+        "sent to no daemon": as_numbers(outcome.compared, "no_taker"),
+        "set-up readings": as_numbers(outcome.compared, "setting_up"),
+        "streams": outcome.streams,
+    }
+
+
+def as_json(options: Options, outcome: Outcome) -> dict[str, Any]:
+    tally = outcome.tally
+    return {
+        "options": asdict(options),
+        "days": outcome.days,
+        "wall_s": outcome.wall_s,
+        "samples": figures(outcome),
+        "compared": {device: asdict(found) for device, found in outcome.compared.items()},
+        "recorder": {**outcome.recorder, "starts": outcome.recorder_starts},
+        "faults": dict(tally.faults),
+        "runs": dict(tally.runs),
+        "refusals": dict(tally.refusals),
+        "acknowledged": tally.acknowledged,
+        "moves": tally.moves,
+        "questions": tally.questions,
+        "looked": tally.looked,
+        "lives": [asdict(use) for use in uses(options, outcome)],
+        "spool_bytes": outcome.spool_bytes,
+        "audit_records": outcome.audit.records if outcome.audit else 0,
+        "events": outcome.events,
+        "errors": outcome.errors,
+        "problems": tally.problems,
+    }
+
+
+def table(options: Options, outcome: Outcome) -> str:
+    tally = outcome.tally
+    lines = [f"{outcome.days:.1f} simulated days in {outcome.wall_s:.0f} s, seed {options.seed}", ""]
+    lines += [f"{name:28}{value:>12,}" for name, value in figures(outcome).items()]
+    lines += [_counted("faults", tally.faults), _counted("runs", tally.runs), _counted("refusals", tally.refusals)]
+    lines += [_counted("errors that were told", outcome.errors)]
+    lines += [
+        f"{'acknowledged faults':28}{tally.acknowledged:>12,}",
+        f"{'looked at the hardware':28}{tally.looked:>12,}",
+    ]
+    lines += [f"{'restarts of the daemon':28}{len(outcome.lives) - 1:>12,}"]
+    lines += [f"{'starts of the recorder':28}{outcome.recorder_starts:>12,}"]
+    lines += [f"{'largest spool, MB':28}{outcome.spool_bytes / 1e6:>12.1f}"]
+    lines += [f"{'audit records':28}{outcome.audit.records if outcome.audit else 0:>12,}", ""]
+    lines += ["life, s   MB first   last   peak   MB/day   descriptors   threads   CPU   ended"]
+    for use in uses(options, outcome):
+        lines += [
+            f"{use.seconds:7.0f}   {use.first_mb:8.1f} {use.last_mb:6.1f} {use.peak_mb:6.1f} {use.slope_mb_a_day:8.3f}"
+            f"   {use.descriptors[0]:4} to {use.descriptors[1]:3}   {use.threads[0]:2} to {use.threads[1]:2}"
+            f"   {use.cpu_share:3.0%}   {use.ended}"
+        ]
+    lines += ["", *(f"WRONG: {text}" for text in tally.problems)]
+    lines += [f"{len(tally.problems)} problems" if tally.problems else "nothing is wrong"]
+    return "\n".join(lines)
+
+
+def _counted(title: str, counts: Any) -> str:
+    return f"{title}: " + (", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none")
+
+
+def _mean(marks: list[Mark]) -> float:
+    return sum(mark.rss_bytes for mark in marks) / len(marks) / 1e6
+
+
+def _range(values: list[int]) -> tuple[int, int]:
+    return min(values), max(values)
