@@ -7,13 +7,14 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bridge.transfer.messages import load_object
+from bridge.transfer.messages import CONTRACT, load_object
 from bridge.transfer.mqtt import BrokerAddress
 from bridge.transfer.topics import Topics, any_status
-from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError
+from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused
 
 from .connection import Connection
 
@@ -23,10 +24,12 @@ FIND_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A bridge whose daemon is online. `access` is whether it has users, each of whom asks in her own name."""
+    """A bridge whose daemon is online. `access` is whether it has users, each of whom asks in her own name; `status` is
+    what its daemon says of itself."""
 
     topics: Topics
     access: bool
+    status: Mapping[str, Any]
 
     def user_for(self, address: BrokerAddress) -> str:
         """Who asks; "" where the bridge has no users. Raises `InvalidValue` if it has, and the address names none."""
@@ -113,4 +116,18 @@ async def find(connection: Connection, bridge: str | None, root: str, find_s: fl
 
 
 def _found(prefix: str, status: Mapping[str, Any]) -> Found:
-    return Found(Topics(prefix), access=status.get("access") is True)
+    return Found(Topics(prefix), access=status.get("access") is True, status=status)
+
+
+def require_same_contract(status: Mapping[str, Any]) -> None:
+    """Raises `Refused`, with both versions, if the daemon that says this of itself and this client would misunderstand
+    each other."""
+    contract, version = status.get("contract"), status.get("version")
+    if contract != CONTRACT:
+        raise Refused(
+            f"the daemon is picobridge {version} with contract {contract}, this client picobridge "
+            f"{metadata.version('picobridge')} with contract {CONTRACT}; nothing was asked",
+            hint="Install the same picobridge on both sides. Stops are sent all the same.",
+            daemon_version=version,
+            daemon_contract=contract,
+        )

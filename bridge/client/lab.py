@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bridge.access.permissions import STOPS
 from bridge.safety.acts import kinds_of
 from bridge.transfer.messages import Reply, Request, load_object
 from bridge.transfer.mqtt import Incoming, Message
@@ -20,7 +21,7 @@ from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Ref
 from .blocks import BlockStream
 from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
-from .finding import FIND_S, broker_address, find
+from .finding import FIND_S, broker_address, find, require_same_contract
 from .leases import ClientLeases
 from .proxies import PROXIES, Proxy
 from .runs import Run
@@ -34,6 +35,8 @@ Players = str | Proxy | Sequence[str | Proxy]
 
 #: A request that the daemon has not seen after this long is not executed any more.
 EXPIRY_S = 10.0
+#: A request without an answer is sent again after this.
+ASK_AGAIN_S = EXPIRY_S + 2.0
 
 
 class Lab:
@@ -42,8 +45,11 @@ class Lab:
     Devices are attributes (`lab.stage`) and items (`lab["fib-stage"]`), with the interfaces of the drivers.
     """
 
-    def __init__(self, connection: Connection, topics: Topics, name: str, user: str = "") -> None:
+    def __init__(
+        self, connection: Connection, topics: Topics, name: str, status: Mapping[str, Any], user: str = ""
+    ) -> None:
         self._connection = connection
+        self._status = status
         self._name = name
         self._user = user
         self._topics = topics
@@ -256,13 +262,10 @@ class Lab:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = (request, answer)
         try:
+            if method not in STOPS:
+                require_same_contract(self._status)
             await self._publish(request)
-            offline = asyncio.ensure_future(self._offline.wait())
-            try:
-                await asyncio.wait({answer, offline}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                offline.cancel()
-                await asyncio.gather(offline, return_exceptions=True)
+            await self._answered(request, answer)
             if not answer.done():
                 raise BridgeUnreachable(
                     f"the daemon of {self._topics.prefix} went offline before it answered", operation=method
@@ -282,6 +285,26 @@ class Lab:
         except Refused as error:
             error.hint = error.hint or f"Is {self._user or 'who asks'} the user whom the broker knows?"
             raise
+
+    async def _answered(self, request: Request, answer: asyncio.Future[Any]) -> None:
+        """Wait for the answer, or for the daemon going offline.
+
+        A request that came while the daemon's own connection was away reached nobody: it is sent again, under the same
+        id, so that it acts once; a daemon that has not seen it by then says so, and does not execute it.
+        """
+        offline = asyncio.ensure_future(self._offline.wait())
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {answer, offline}, timeout=ASK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    return
+                with contextlib.suppress(BridgeUnreachable):
+                    await self._publish(request)
+        finally:
+            offline.cancel()
+            await asyncio.gather(offline, return_exceptions=True)
 
     async def close(self) -> None:
         """For `connect`: give back what is held."""
@@ -308,6 +331,7 @@ class Lab:
         fields = load_object(message.payload)
         if message.topic == self._topics.status:
             if fields.get("status") == "online":
+                self._status = fields
                 self._offline.clear()
             elif not self._offline.is_set():
                 self._offline.set()
@@ -366,7 +390,8 @@ async def connect(
     signed the broker's certificate, and she proves herself by `cert` and `key`, or by a `password`.
 
     Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named; a file that
-    cannot be used; no user where there must be one), `Refused` (the broker does not let her in).
+    cannot be used; no user where there must be one), `Refused` (the broker does not let her in; a daemon of another
+    contract, of which nothing but a stop can be asked).
     """
     address = broker_address(url, ca=ca, cert=cert, key=key, password=password)
     label = checked_name(name, "name")
@@ -376,7 +401,7 @@ async def connect(
         user = found.user_for(address)
         topics = found.topics
         own_name = f"{(f'{user}-{label}' if user else label)[:25]}-{secrets.token_hex(3)}"
-        lab = Lab(connection, topics, own_name, user)
+        lab = Lab(connection, topics, own_name, found.status, user)
         filters = (
             lab.reply_topic,
             topics.status,

@@ -21,6 +21,9 @@ from drivers.errors import InvalidValue, PicobridgeError, RequestExpired
 from .plain import dumps
 from .topics import is_name
 
+#: Of what topics and payloads mean. It grows when somebody who knows only the one before would misunderstand them; new
+#: keys and topics are no reason.
+CONTRACT = 1
 #: A request longer than this is refused before it is decoded.
 REQUEST_LIMIT = 64 * 1024
 #: A request may expire at most this far ahead: what waits longer than that is not what its sender wants any more.
