@@ -60,6 +60,7 @@ class Streams:
         self._topics = topics
         self._guard = guard
         self._pumps: list[SamplePump] = []
+        self._durable: dict[str, int] = {}
         self._replays = 0
         self._was_failing = self._was_exhausted = False
         self.handlers: Mapping[str, Handler] = {
@@ -108,6 +109,7 @@ class Streams:
     def detach(self, pump: SamplePump) -> None:
         """Nothing comes of it any more; what came is on disk."""
         self._pumps.remove(pump)
+        self._durable.pop(pump.stream, None)
 
     def require_room(self, expected_bytes: int) -> None:
         """Raises `RunFailed` where a run's samples would not fit."""
@@ -137,6 +139,10 @@ class Streams:
     def _changed(self) -> None:
         for pump in self._pumps:
             pump.relieve()
+            durable = self.spool.durable(pump.stream)
+            if self._durable.get(pump.stream, 0) != durable:  # the device's state says how much is
+                self._durable[pump.stream] = durable
+                pump.changed()
         failing, exhausted = self.spool.error is not None, self.spool.exhausted
         if self._was_failing and not failing:
             self._guard.over(FaultKind.DISK, OF_THE_SPOOL)
