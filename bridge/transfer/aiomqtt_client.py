@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 #: Packets read in one turn of the event loop, at most, so that a flood does not starve everything else.
-READS_AT_ONCE = 32
+READS_AT_ONCE = 8
 
 
 class Client(aiomqtt.Client):
