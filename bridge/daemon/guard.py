@@ -90,6 +90,7 @@ class Guard:
             with self.interlocks.acting(act, self.clock):
                 yield
         except PicobridgeError as error:
+            error.annotate(device=act.device, operation=act.method)
             self.audit.note_outcome(number, error)
             raise
         except BaseException as error:
@@ -104,6 +105,7 @@ class Guard:
             await self._refresh(act)
             self.interlocks.require(act, self.clock())
         except PicobridgeError as error:
+            error.annotate(device=act.device, operation=act.method)
             self.audit.note("refused", error=error.to_dict(), user=CALLER.get().user, **act_fields(act))
             raise
 

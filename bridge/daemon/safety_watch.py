@@ -65,7 +65,7 @@ class SafetyWatch:
                 await asyncio.gather(self._reading, return_exceptions=True)
 
     async def _look(self) -> None:
-        self._notice_sleep()
+        await self._notice_sleep()
         for ended in self._guard.leases.expire():
             await self._dead_man(ended)
         self._read_again()
@@ -82,8 +82,9 @@ class SafetyWatch:
                 del self._causes[rule, device]
                 self._guard.over(f"interlock {rule}", device)
 
-    def _notice_sleep(self) -> None:
-        """Leases are void then, and what was read is old; a run that nobody looked after has ended."""
+    async def _notice_sleep(self) -> None:
+        """Leases are void then, and what was read is old: what a person moved is stopped, and a run that nobody looked
+        after has ended."""
         if not (slept_s := self._suspension.slept_s()):
             return
         why = f"the computer slept for {slept_s:.0f} s"
@@ -93,6 +94,8 @@ class SafetyWatch:
             if ended.lease.until_s is None:
                 error = RunFailed(f"{why} while the run was under way; the source was switched off")
                 self._runs.fail(ended.lease.holder.removeprefix("run "), error)
+            else:
+                await self._dead_man(ended)
 
     def _read_again(self) -> None:
         """What rules look at, without waiting for it here."""
@@ -114,9 +117,12 @@ class SafetyWatch:
         lease = ended.lease
         members = [name for name in self._guard.leases.members(lease.group) if name in self._devices]
         moving = [act.device for act in self._guard.interlocks.under_way() if act.device in members and not act.run]
+        stopped = sorted(set(moving))
         text = f"{ended.why}: {lease.group} is free again"
-        if moving:
-            text += f", and {' and '.join(sorted(set(moving)))} was stopped"
+        if stopped:
+            text += f", and {' and '.join(stopped)} was stopped"
+        audited = {"group": lease.group, "holder": lease.holder, "fence": lease.fence}
+        self._guard.audit.note("lease ended", **audited, why=ended.why, stopped=stopped)
         self._events.publish("safety", text, severity="warning" if moving else "info", group=lease.group)
         await self._stop(moving)
 
