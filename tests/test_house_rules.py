@@ -15,6 +15,8 @@ TESTS = ROOT / "tests"
 #: Files whose sleeps wait for nothing that may take longer on another day, and why.
 SLEEPS = {
     "tests/fuzz/wire.py": "on a loop whose time passes only when everybody waits",
+    "tests/safety_machine/machine.py": "on a loop whose time passes only while nothing comes over the wires",
+    "tests/safety_machine/virtual_time.py": "the clock of that loop",
     "tests/bridge/test_pump.py": "timers of one loop fire in the order of their times",
     "tests/bridge/test_mqtt.py": "gives up after different times; whatever has been reached by then, it must succeed",
 }

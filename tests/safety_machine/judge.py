@@ -6,7 +6,7 @@ Bounds are what docs/safety.md promises and a little for the wire, in the loop's
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class Judge:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.wrong: list[str] = []
+        self.history: deque[str] = deque(maxlen=60)
         self.leases: dict[str, Held] = {}
         self.said: dict[str, Said] = {}
         self.trail = AuditTrail()
@@ -73,14 +74,21 @@ class Judge:
         self.bad_vacuum_since_s: float | None = None
         self.relay_pressed_s: float | None = None
         self._caused: dict[str, set[int]] = {name: set() for name in DEVICES}
+        #: calls under a lease that counted when they were sent
+        self._rightful: set[int] = set()
         self._number = 0
         self._runs_over: set[int] = set()
         self._kinds: dict[int, tuple[str, str]] = {}
         self.told_stop_s: dict[str, float] = {}
 
+    def note(self, text: str) -> None:
+        """For whoever reads of a failure."""
+        self.history.append(f"{self.now:.3f}: {text}")
+
     def say(self, text: str) -> None:
-        if len(self.wrong) < 20:
-            self.wrong.append(f"{self.now:.3f}: {text}")
+        if not self.wrong:
+            self.wrong = [*self.history, ""]
+        self.wrong.append(f"{self.now:.3f}: {text}")
 
     @property
     def now(self) -> float:
@@ -115,9 +123,10 @@ class Judge:
             and self.now >= self.well_since_s[device] + RECOVER_S
         )
 
-    # --- what the machine does to the rig ----------------------------------------------------------------------------
+    # --- what the machine does to the rig ---------------------------------------------------------------------------
 
     def disturb(self, device: str, how: str) -> None:
+        self.note(f"--- {device} {how}")
         self.trouble[device].add(how)
         if how == "out":
             if self.rig.up_since_s is not None and self.active(device):
@@ -127,6 +136,7 @@ class Judge:
         self.look_at_vacuum()
 
     def calm(self, device: str) -> None:
+        self.note(f"--- {device} is well")
         self.trouble[device].clear()
         self.well_since_s[device] = self.now
         self.look_at_vacuum()
@@ -141,9 +151,10 @@ class Judge:
 
     def daemon_ends(self, *, killed: bool) -> None:
         """Leases and what was stated are void; a run that was killed is latched by the next one."""
-        if killed and any(run.granted and run.number not in self._runs_over for run in self._runs()):
-            if self.energised():
-                self._latch("interrupted", "pstat")
+        self.note("--- the daemon is killed" if killed else "--- the daemon ends")
+        runs = any(run.granted and run.number not in self._runs_over for run in self._runs())
+        if killed and runs and self.energised():
+            self._latch("interrupted", "pstat")
         for held in self.leases.values():
             held.over = True
         self.said.clear()
@@ -152,14 +163,19 @@ class Judge:
         number = self._next_number()
         self.barrier = dict.fromkeys(DEVICES, number)
 
-    # --- requests ----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def sent(self, asked: Asked) -> None:
         self._number = asked.number
+        self.note(f"#{asked.number} {asked.sender} {asked.lease[:4]}/{asked.fence} {asked.method} {dict(asked.params)}")
+        if asked.method == "call" and self._lease_counts(asked):
+            self._rightful.add(asked.number)
 
     def answered(self, asked: Asked) -> None:
         assert asked.done_number is not None
         self._number = asked.done_number
+        outcome = asked.error["message"] if asked.error else asked.result
+        self.note(f"    answer {asked.number}: {outcome!s:.200}")
         if asked.method in ("stop", "emergency_stop") or asked.params.get("method") in ("stop", "cell_off"):
             self._judge_stop(asked)
         if asked.error is not None:
@@ -232,7 +248,7 @@ class Judge:
         if asked.error is not None:
             return
         for device in concerned:
-            if self.clean(device):
+            if self.clean(device) and asked.params.get("method") != "cell_off":  # a run goes on with its next technique
                 self.barrier[device] = max(self.barrier[device], asked.number)
         if whole:
             self._runs_over.update(run.number for run in self._runs() if run.number < asked.number)
@@ -254,12 +270,13 @@ class Judge:
     def _runs(self) -> list[Asked]:
         return [asked for asked in self.rig.asked if asked.method == "run"]
 
-    # --- at each happening ---------------------------------------------------------------------------------------------
+    # --- at each happening ------------------------------------------------------------------------------------------
 
     def happened(self, happening: Happening) -> None:
         """At the moment when an instrument takes the bytes."""
         device, what = happening.device, happening.what
         self.seen[f"{device} {what}"] += 1
+        self.note(f"        {device} {what}")
         if what == "off":
             self._went_off()
             return
@@ -267,6 +284,8 @@ class Judge:
         if cause is None:
             self.say(f"{device} {what}, and nobody has asked for it under a lease that counts, or as a run")
             return
+        if device == "relay" and cause.number in self._caused[device]:
+            return  # a switching that has begun is carried to its end: half a route is worse
         self._caused[device].add(cause.number)
         self.trail.read(self.rig.state_dir)
         if self.trail.intents[device] < len(self._caused[device]):
@@ -285,8 +304,8 @@ class Judge:
                 if asked.method == "run" and self._run_counts(asked):
                     return asked
             elif not asked.done and asked.method == "call" and asked.params["device"] == device:
-                begun = asked.number in self._caused[device]  # several commands may belong to one act
-                counts = self._lease_lately(asked) if begun else self._lease_counts(asked)
+                # the last check is before the driver's first question, and several commands may belong to one act
+                counts = asked.number in self._rightful and self._lease_lately(asked)
                 if asked.params["method"] in (*MOVES, "select") and counts:
                     return asked
         return None
@@ -359,7 +378,7 @@ class Judge:
         if lost and early and not asked and self.clean("pstat") and self.now > self.vacuum_aside_until_s:
             self._latch("interlock vacuum", "pstat")
 
-    # --- while time passes ---------------------------------------------------------------------------------------------
+    # --- while time passes ------------------------------------------------------------------------------------------
 
     def passing(self, now: float, then: float) -> None:
         """What is on or moves from `now` to `then` must be allowed to."""

@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,9 +47,7 @@ def _stacks() -> str:
 
 
 class SafetyMachine(RuleBasedStateMachine):
-    """`change` may break the daemon, before it starts."""
-
-    change: Callable[[Any], None] = staticmethod(lambda daemon: None)
+    """One rig, one daemon after the other, and whatever comes to a person's or a machine's mind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +65,6 @@ class SafetyMachine(RuleBasedStateMachine):
         self.flapping: asyncio.Task[None] | None = None
         self.tickets: dict[int, str] = {}
         self.old_tickets: list[str] = ["", "nonsense"]
-        self.broken = ""
 
     def _passing(self, now: float, then: float) -> None:
         if self.judge is not None:
@@ -108,7 +105,7 @@ class SafetyMachine(RuleBasedStateMachine):
         asked: Asked = self.do(ask())
         return asked
 
-    # --- the rig -----------------------------------------------------------------------------------------------------
+    # --- the rig ----------------------------------------------------------------------------------------------------
 
     @initialize()
     def begin(self) -> None:
@@ -116,7 +113,6 @@ class SafetyMachine(RuleBasedStateMachine):
         judge = Judge(self.rig)
         self.judge = judge
         self.rig.world.happenings.told = judge.happened
-        self.rig.before_start = type(self).change
         self.do(self.rig.open())
         for device in DEVICES:
             judge.well_since_s[device] = -1e9
@@ -155,13 +151,13 @@ class SafetyMachine(RuleBasedStateMachine):
             if not self.judge.trouble[device] and self.judge.active(device):
                 self.judge.say(f"the daemon has ended in order, and {device} is active")
 
-    # --- time --------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------------------------
 
     @rule(seconds=WAITS)
     def wait(self, seconds: float) -> None:
         self.do(asyncio.sleep(seconds))
 
-    # --- leases ------------------------------------------------------------------------------------------------------
+    # --- leases -----------------------------------------------------------------------------------------------------
 
     def lease_of(self, who: str) -> tuple[str, int | None]:
         """The newest that was granted to somebody in the chamber ("any": to anybody), whether it counts or not."""
@@ -182,7 +178,7 @@ class SafetyMachine(RuleBasedStateMachine):
         if lease:
             self.ask(what, {"lease": lease}, turns, sender=who)
 
-    # --- acts --------------------------------------------------------------------------------------------------------
+    # --- acts -------------------------------------------------------------------------------------------------------
 
     def call(self, who: str, fence: int, device: str, method: str, turns: int, **arguments: Any) -> None:
         lease, number = self.lease_of(who)
@@ -227,7 +223,7 @@ class SafetyMachine(RuleBasedStateMachine):
         params = {"procedure": "technique", "parameters": parameters, "devices": {"potentiostat": "pstat"}}
         self.ask("run", params, turns, sender=who)
 
-    # --- the safe direction --------------------------------------------------------------------------------------------
+    # --- the safe direction -----------------------------------------------------------------------------------------
 
     @rule(turns=TURNS)
     def abort(self, turns: int) -> None:
@@ -246,7 +242,7 @@ class SafetyMachine(RuleBasedStateMachine):
     def stop_one(self, call: tuple[str, str], turns: int) -> None:
         self.ask("call", {"device": call[0], "method": call[1], "arguments": {}}, turns)
 
-    # --- faults ------------------------------------------------------------------------------------------------------
+    # --- faults -----------------------------------------------------------------------------------------------------
 
     def look(self) -> list[dict[str, Any]]:
         asked = self.answer("faults", {})
@@ -338,7 +334,7 @@ class SafetyMachine(RuleBasedStateMachine):
         self.rig.mock("relay").press(coil, on)
         self.judge.route_is()
 
-    # --- all is well, so that something happens ------------------------------------------------------------------------
+    # --- all is well, so that something happens ---------------------------------------------------------------------
 
     @rule(who=st.sampled_from(NAMES))
     def all_is_well(self, who: str) -> None:
@@ -378,10 +374,14 @@ class SafetyMachine(RuleBasedStateMachine):
         self.measure(who, {"technique": "potentiostatic", "voltage_v": 0.1}, 20.0, turns)
         self.do(asyncio.sleep(seconds))
 
-    # --- the daemon --------------------------------------------------------------------------------------------------
+    # --- the daemon -------------------------------------------------------------------------------------------------
 
     @rule(killed=st.booleans())
     def restart(self, killed: bool) -> None:
-        self.judge.daemon_ends(killed=killed)
-        self.do(self.rig.kill() if killed else self.rig.stop())
+        if killed:
+            self.judge.daemon_ends(killed=True)
+            self.do(self.rig.kill())
+        else:
+            self.do(self.rig.stop())
+            self.judge.daemon_ends(killed=False)
         self.do(self.rig.start())

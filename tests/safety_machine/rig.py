@@ -99,7 +99,6 @@ class Rig:
         self._by_id: dict[str, Asked] = {}
         self._sent, self._answered = sent, answered
         self._line: Line
-        self.before_start: Callable[[Daemon], None] = lambda daemon: None
         self._stack = AsyncExitStack()
         self._devices: Mapping[str, Any] = {}
 
@@ -127,7 +126,6 @@ class Rig:
         self.daemon = TimedDaemon(
             config, clock_for=lambda _: clock, open_session=self._line, flush_s=1.0, backoff_s=(0.01, 0.05)
         )
-        self.before_start(self.daemon)
         await self.daemon.__aenter__()
         self.up_since_s = self.loop.time()
 

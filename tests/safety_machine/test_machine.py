@@ -1,12 +1,24 @@
-from hypothesis import settings, Phase
-from .machine import SafetyMachine, SEEN
+"""Whatever is asked for and whatever breaks: nothing moves or is energised that may not."""
+
+from __future__ import annotations
+
 import os
 
-SafetyMachine.TestCase.settings = settings(max_examples=int(os.environ.get("N", "10")), stateful_step_count=25, deadline=None, phases=[Phase.generate], report_multiple_bugs=False)
+import pytest
+from hypothesis import Phase, settings
 
-class TestMachine(SafetyMachine.TestCase):
-    def runTest(self):
-        try:
-            super().runTest()
-        finally:
-            print(sorted(SEEN.items()))
+from .machine import SEEN, SafetyMachine
+
+#: Under the profile "nightly" far more; without shrinking, which would take longer than reading what is told.
+EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 20
+STEPS = 25
+
+
+@pytest.mark.timeout(36_000 if EXAMPLES > 100 else 180)
+class TestSafetyMachine(SafetyMachine.TestCase):  # type: ignore[misc, name-defined]  # hypothesis makes it at run time
+    settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, phases=[Phase.generate])
+
+    def runTest(self) -> None:
+        super().runTest()
+        for what in ("stage moves", "tip moves", "pstat energised", "latched emergency_stop"):
+            assert SEEN[what] >= 1, f"{what} {SEEN[what]} times: nothing was tried; {SEEN}"
