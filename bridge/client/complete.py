@@ -23,7 +23,7 @@ from .connection import Listener
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 #: How often the daemon is asked what there is: the end of a stream has nothing behind it that would show a gap.
-CHECK_S = 5.0
+CHECK_S = 2.0
 #: So long after a refused or unanswered question it is asked again.
 AGAIN_S = 1.0
 #: New blocks that wait behind a gap take at most so much memory, a stream; more is left to the next replay.
@@ -39,6 +39,8 @@ class _Stream:
     device: str
     expected: int
     known: int
+    #: `expected` when it was checked last: samples that are still on their way are not missing
+    checked: int = -1
     held: deque[SampleBlock] = field(default_factory=deque)
     held_bytes: int = 0
     filling: asyncio.Task[None] | None = None
@@ -76,7 +78,10 @@ class CompleteStream:
 
     async def start(self) -> None:
         """Ask the daemon which streams there are, and begin each where it is to begin."""
-        for known in await self._known():
+        found = await self._known()
+        if not self._recorder:  # what came before the answer is new, too
+            self._take_all()
+        for known in found:
             begun = known["recorded"].get(self._recorder) if self._recorder else None
             if begun is None:
                 begun = known["first_index"] if self._recorder else known["next_index"]
@@ -103,8 +108,9 @@ class CompleteStream:
         if not self._until_check():
             await self.check()
 
-    async def check(self) -> None:
-        """Ask the daemon what there is, and for what has not come. Does nothing while it does not answer."""
+    async def check(self, *, at_once: bool = False) -> None:
+        """Ask the daemon what there is, and for what has not come since it was asked last; `at_once`: for what has not
+        come by now. Does nothing while it does not answer."""
         try:
             known = await self._known()
         except PicobridgeError:
@@ -113,7 +119,8 @@ class CompleteStream:
             stream = self._stream(each["stream"], each["device"], int(each["first_index"]))
             stream.known = max(stream.known, int(each["next_index"]))
         self._checked_s = asyncio.get_running_loop().time()
-        self._fill_gaps()
+        self._take_all()
+        self._fill_gaps(only_stuck=not at_once)
 
     def take(self) -> SampleBlock | None:
         """The next block if there is one."""
@@ -153,6 +160,11 @@ class CompleteStream:
         if name not in self._streams:
             self._streams[name] = _Stream(device, begin, begin)
         return self._streams[name]
+
+    def _take_all(self) -> None:
+        """Sort in what has arrived, and keep it for `take`."""
+        while (message := self._listener.take()) is not None:
+            self._take_in(message)
 
     def _take_in(self, message: Incoming) -> None:
         try:
@@ -203,10 +215,11 @@ class CompleteStream:
 
     # --- filling gaps ------------------------------------------------------------------------------------------
 
-    def _fill_gaps(self) -> None:
+    def _fill_gaps(self, *, only_stuck: bool = False) -> None:
         for name, stream in self._streams.items():
-            if stream.expected < stream.known:
+            if stream.expected < stream.known and (stream.checked == stream.expected or not only_stuck):
                 self._fill(name, stream)
+            stream.checked = stream.expected
 
     def _fill(self, name: str, stream: _Stream) -> None:
         if stream.filling is None or stream.filling.done():
@@ -227,8 +240,7 @@ class CompleteStream:
                 await asyncio.sleep(AGAIN_S)
                 continue
             # its blocks were sent before the answer, so they are in the listener's queue or already sorted in
-            while (message := self._listener.take()) is not None:
-                self._take_in(message)
+            self._take_all()
             for begin, after in answer["missing"]:
                 if begin <= stream.expected < after:
                     self._give_up(stream, min(after, end))

@@ -57,7 +57,7 @@ class Daemon:
 async def collect(stream: CompleteStream, daemon: Daemon) -> list[int]:
     """Indices, in order, until there is nothing more."""
     got: list[int] = []
-    await stream.check()
+    await stream.check(at_once=True)
     async with asyncio.timeout(20):
         while not stream.complete:
             block = stream.take()
