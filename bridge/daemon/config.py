@@ -85,6 +85,7 @@ from drivers.paths import expanded
 from .config_versions import upgrade
 from .problems import Problems, Table
 from .spool_config import SpoolConfig, parse_spool
+from .spool_faults import OF_THE_SPOOL
 from .watch_options import WatchOptions, parse_watch
 
 T = TypeVar("T")
@@ -364,6 +365,8 @@ def _device(devices: Table, name: str) -> DeviceConfig:
     except InvalidValue as error:
         devices.problem(name, f"has a name that cannot be a topic's: {error.message}")
     table = devices.table(name, ("driver", "address", "serial", "options"))
+    if name == OF_THE_SPOOL:
+        devices.problem(name, "is what faults of the disk are filed under; accepted: another name")
     driver = table.choice("driver", None, tuple(entry.name for entry in registry.DRIVERS))
     address = table.text("address", None)
     options = table.table("options", None)

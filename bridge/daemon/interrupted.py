@@ -10,6 +10,7 @@ from bridge.safety.faults import EMERGENCY_STOP
 from .casting import flat
 from .guard import Guard
 from .runs import Runs
+from .spool_faults import OF_THE_SPOOL
 from .state import JOURNAL_LOST, STATE_LOST
 from .supervisor import DeviceSupervisor
 
@@ -31,7 +32,10 @@ async def settle(left: Mapping[str, Any], runs: Runs, devices: Mapping[str, Devi
     """Once every device was read, what an earlier daemon left is known again; a person may acknowledge it."""
     guard.over(EMERGENCY_STOP, "")  # it was pressed before; what it left is judged device by device
     await runs.settle_interrupted(left)
+    for fault in guard.faults.open():
+        if fault.device and fault.device not in (*guard.devices, OF_THE_SPOOL):
+            guard.over(fault.kind, fault.device)  # it is not configured any more: nobody can do anything with it
     for supervisor in list(devices.values()):
-        await supervisor.was_connected.wait()
+        await supervisor.tried.wait()  # one that is not there is forbidden on its own account, until it was read
     for kind in (STATE_LOST, JOURNAL_LOST):
         guard.over(kind, "")

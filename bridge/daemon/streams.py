@@ -22,13 +22,12 @@ from .guard import Guard
 from .params import accept, text_of, whole_number
 from .requests import REPLY_TO
 from .spool_config import SpoolConfig
+from .spool_faults import OF_THE_SPOOL
 
 LOG = logging.getLogger("picobridge.spool")
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
-#: What faults of the disk are filed under: no device's acts are forbidden by them. Runs are stopped on their own.
-OF_THE_SPOOL = "spool"
 #: One request for a replay is answered with so much; its asker goes on from there.
 REPLAY_BYTES = 8_000_000
 REPLAYS_AT_ONCE = 8
@@ -92,6 +91,9 @@ class Streams:
         self.spool = await asyncio.to_thread(Spool.open, self._folder, self._options)
         self.spool.on_fault = self._fault
         self.spool.changed = self._changed
+        for fault in self._guard.faults.open():  # of an earlier daemon; what is still wrong is told again
+            if fault.device == OF_THE_SPOOL:
+                self._guard.over(fault.kind, OF_THE_SPOOL)
         self.spool.start()
         LOG.info("%s is ready after %.2f s: %s", self._folder, time.monotonic() - began, self.spool.recovery)
 
