@@ -337,7 +337,7 @@ class SafetyMachine(RuleBasedStateMachine):
     # --- all is well, so that something happens ---------------------------------------------------------------------
 
     @rule(who=st.sampled_from(NAMES))
-    def all_is_well(self, who: str) -> None:
+    def all_is_well(self, who: str, acknowledged: bool = True) -> None:
         for device in DEVICES:
             if self.judge.trouble[device]:
                 self.repair(device)
@@ -349,30 +349,41 @@ class SafetyMachine(RuleBasedStateMachine):
         self.judge.route_is()
         well_s = max(self.judge.well_since_s.values()) + RECOVER_S - self.loop.time()
         self.do(asyncio.sleep(max(well_s, 0.5)))
-        for fault in self.look():
+        for fault in self.look() if acknowledged else ():
             self.answer("acknowledge", {"fault": fault["id"], "ticket": fault["ticket"] or ""})
         self.state(("stage.touch_alarm", "armed"))
         self.state(("tip.contact", False))
-        self.answer("lease", {"device": "stage", "ttl": "20 s"}, sender=who)
+        self.answer("lease", {"device": "stage", "ttl": "3 s"}, sender=who)
 
-    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.0, 0.5, 2.0)), turns=TURNS)
-    def stage_goes(self, who: str, seconds: float, turns: int) -> None:
-        self.all_is_well(who)
+    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.0, 0.5, 2.0)), turns=TURNS, looked=st.booleans())
+    def stage_goes(self, who: str, seconds: float, turns: int, looked: bool) -> None:
+        self.all_is_well(who, looked)
         x_m = 0.01 if self.rig.world.chamber.stage.x_m < 0.07 else -0.01
         self.call(who, 0, "stage", "move_by", turns, x_m=x_m)
         self.do(asyncio.sleep(seconds))
 
-    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.0, 0.5, 2.0)), turns=TURNS)
-    def tip_goes(self, who: str, seconds: float, turns: int) -> None:
-        self.all_is_well(who)
+    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.0, 0.5, 2.0)), turns=TURNS, looked=st.booleans())
+    def tip_goes(self, who: str, seconds: float, turns: int, looked: bool) -> None:
+        self.all_is_well(who, looked)
         self.call(who, 0, "tip", "move_by", turns, x_m=2e-4)
         self.do(asyncio.sleep(seconds))
 
-    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.5, 2.0)), turns=TURNS)
-    def source_goes_on(self, who: str, seconds: float, turns: int) -> None:
-        self.all_is_well(who)
+    @rule(who=st.sampled_from(NAMES), seconds=st.sampled_from((0.0, 0.5, 2.0)), turns=TURNS, looked=st.booleans())
+    def source_goes_on(self, who: str, seconds: float, turns: int, looked: bool) -> None:
+        self.all_is_well(who, looked)
         self.measure(who, {"technique": "potentiostatic", "voltage_v": 0.1}, 20.0, turns)
         self.do(asyncio.sleep(seconds))
+
+    @rule(order=st.permutations(("stage", "tip", "source")), turns=TURNS)
+    def several_at_once(self, order: list[str], turns: int) -> None:
+        """Each of them would be allowed alone."""
+        self.all_is_well("ann")
+        for what in order:
+            if what == "source":
+                self.measure("ann", {"technique": "potentiostatic", "voltage_v": 0.1}, 2.0, 0)
+            else:
+                self.call("ann", 0, what, "move_by", 0, x_m=1e-4)
+        self.do(self.turns(turns))
 
     # --- the daemon -------------------------------------------------------------------------------------------------
 
