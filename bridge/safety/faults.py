@@ -204,7 +204,10 @@ class Faults:
         found = next(((key, one) for key, one in self._latched.items() if one.id == number), None)
         if found is None:
             accepted = ", ".join(str(one.id) for one in self._latched.values() if one.id is not None)
-            raise InvalidValue(f"fault {number} is not open; accepted: {accepted or 'none'}")
+            raise InvalidValue(
+                f"fault {number} is not open; accepted: {accepted or 'none'}",
+                hint="It may have been acknowledged already: look at the faults again.",
+            )
         key, known = found
         if not known.cause_gone:
             raise Refused(
