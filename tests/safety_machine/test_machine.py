@@ -10,7 +10,7 @@ from hypothesis import Phase, settings
 from .machine import SEEN, SafetyMachine
 
 #: Under the profile "nightly" far more; without shrinking, which would take longer than reading what is told.
-EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 20
+EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 30
 STEPS = 25
 
 
