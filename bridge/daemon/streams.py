@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class Streams:
         self._guard = guard
         self._pumps: list[SamplePump] = []
         self._durable: dict[str, int] = {}
+        self._recovered = asyncio.Event()
         self._replays = 0
         self._was_failing = self._was_exhausted = False
         self.handlers: Mapping[str, Handler] = {
@@ -127,14 +129,19 @@ class Streams:
             )
 
     async def retain(self) -> None:
-        """Delete what nobody needs, now and then, until cancelled."""
+        """Delete what nobody needs, and store faults that the disk did not take when they came; now and then, until
+        cancelled."""
         while True:
+            self._recovered.clear()
             try:
                 await self._release()
+                await self._guard.faults.store_again()
             except PicobridgeError as error:
-                LOG.error("old samples cannot be deleted: %s", error)
+                LOG.error("old samples cannot be deleted, nor faults stored: %s", error)
             self._changed()
-            await asyncio.sleep(RELEASE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_S):
+                    await self._recovered.wait()
 
     # --- what the disk does --------------------------------------------------------------------------------------
 
@@ -147,10 +154,14 @@ class Streams:
                 pump.changed()
         failing, exhausted = self.spool.error is not None, self.spool.exhausted
         if self._was_failing and not failing:
-            self._guard.over(FaultKind.DISK, OF_THE_SPOOL)
+            self._over(FaultKind.DISK)
         if self._was_exhausted and not exhausted:
-            self._guard.over(FaultKind.EXHAUSTED, OF_THE_SPOOL)
+            self._over(FaultKind.EXHAUSTED)
         self._was_failing, self._was_exhausted = failing, exhausted
+
+    def _over(self, kind: FaultKind) -> None:
+        self._guard.over(kind, OF_THE_SPOOL)
+        self._recovered.set()
 
     def _fault(self, kind: FaultKind, text: str) -> None:
         self._guard.latch(kind, OF_THE_SPOOL, text, hint=HINTS[kind])

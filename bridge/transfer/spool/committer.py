@@ -131,8 +131,11 @@ class Committer:
         if self._tend_now.is_set() or time.monotonic() >= self._tend_at or self._log.segments != self._segments:
             self._tend_now.clear()
             self._tend_at = time.monotonic() + _TEND_S
+            exhausted = self._log.exhausted
             self._log.tend()
             self._segments = self._log.segments
+            if self._log.exhausted != exhausted:
+                self._committed(Committed({}, 0))  # nothing more is durable, but runs may begin, or should end
         return not closing or bool(self._queue)
 
     def _take(self) -> tuple[list[Item], int, float]:
