@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .report import as_json, table
+from .report import as_json, judge_use, table
 from .soak import Options, soak
 
 
@@ -38,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         outcome = asyncio.run(soak(options, folder))
+        outcome.problems.extend(judge_use(options, outcome))
         if args.folder:
             (folder / "soak.log").write_text("\n".join(outcome.tally.log))
+            (folder / "soak.json").write_text(json.dumps(as_json(options, outcome), indent=1))
     print(json.dumps(as_json(options, outcome), indent=1) if args.json else table(options, outcome))
     return 1 if outcome.problems else 0
 

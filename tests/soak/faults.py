@@ -26,7 +26,7 @@ from .tally import Tally
 #: The source must be off so long after the vacuum was lost: a reading a second, and the rule's grace.
 _VACUUM_S = 6.0
 #: A fault of a script waits so long for a run.
-_RUN_S = 5.0
+_RUN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)

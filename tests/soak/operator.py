@@ -102,7 +102,7 @@ class Operator:
             "current": CURRENTS[device],
             "voltage_min": "2.5 V",
             "voltage_max": "4.1 V",
-            "time_limit": "3 h",
+            "time_limit": "1 h",
             "rest": "300 s",
             "interval": f"{self._interval_s:g} s",
             "ask_after_short": False,

@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from statistics import linear_regression
+from statistics import linear_regression, mean, median
 from typing import Any
 
+from bridge.daemon.runs import KEPT
+
 from .judge import as_numbers
-from .service import Life, Mark
+from .service import Life
 from .soak import DAY_S, Options, Outcome
 
 #: A process has loaded what it loads, and its queues have been full once, after so long (real seconds).
 WARM_UP_S = 20.0
-#: The memory of a life that is shorter after that is only told.
-JUDGED_S = 60.0
+#: A life is judged from when it keeps as many ended runs as it ever does, if it lasts so long from then on.
+JUDGED_S = 120.0
+#: The line through the memory of that time rises by so much at most; descriptors and threads (medians of its first
+#: and its last fifth) by so many.
+RISE, MORE_DESCRIPTORS, MORE_THREADS = 0.02, 2, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Of one life of the daemon after it was warm: least squares over the marks. Slopes are per simulated day."""
+    """Of one life of the daemon after it was warm: least squares over the marks. Slopes are per simulated day.
+
+    `judged` says that it is about the time after as many runs had ended as are kept; `rise` is that of the line.
+    """
 
     seconds: float
+    judged: bool
+    runs: int
+    rise: float
     first_mb: float
     last_mb: float
     peak_mb: float
     slope_mb_a_day: float
     descriptors: tuple[int, int]
+    more_descriptors: float
     threads: tuple[int, int]
+    more_threads: float
     cpu_share: float
     ended: str
 
 
 def use_of(life: Life, options: Options) -> Use | None:
-    warm = [mark for mark in life.marks if mark.at_s - life.began_s > WARM_UP_S] or life.marks[-10:]
-    if len(warm) < 2:
+    warm = [mark for mark in life.marks if mark.at_s - life.began_s > WARM_UP_S]
+    full = [mark for mark in warm if mark.runs > KEPT]
+    judged = bool(full) and full[-1].at_s - full[0].at_s > JUDGED_S
+    if judged:
+        warm = full
+    if len(warm) < 10:
         return None
-    lasted_s = warm[-1].at_s - warm[0].at_s
-    slope = linear_regression([mark.at_s for mark in warm], [mark.rss_bytes / 1e6 for mark in warm]).slope
+    fifth = max(1, len(warm) // 5)
+    first, last = warm[:fifth], warm[-fifth:]
+    line = linear_regression([mark.at_s for mark in warm], [mark.rss_bytes / 1e6 for mark in warm])
     return Use(
         seconds=round(life.marks[-1].at_s - life.began_s, 1),
-        first_mb=_mean(warm[: max(1, len(warm) // 10)]),
-        last_mb=_mean(warm[-max(1, len(warm) // 10) :]),
+        judged=judged,
+        runs=warm[-1].runs,
+        rise=line.slope * (warm[-1].at_s - warm[0].at_s) / (line.intercept + line.slope * warm[0].at_s),
+        first_mb=mean(mark.rss_bytes for mark in first) / 1e6,
+        last_mb=mean(mark.rss_bytes for mark in last) / 1e6,
         peak_mb=max(mark.rss_bytes for mark in life.marks) / 1e6,
-        slope_mb_a_day=slope * DAY_S / options.speed if lasted_s > 0 else 0.0,
+        slope_mb_a_day=line.slope * DAY_S / options.speed,
         descriptors=_range([mark.descriptors for mark in warm]),
+        more_descriptors=median(mark.descriptors for mark in last) - median(mark.descriptors for mark in first),
         threads=_range([mark.threads for mark in warm]),
+        more_threads=median(mark.threads for mark in last) - median(mark.threads for mark in first),
         cpu_share=life.cpu_s / (life.marks[-1].at_s - life.began_s),
         ended=life.ended,
     )
@@ -52,6 +75,18 @@ def use_of(life: Life, options: Options) -> Use | None:
 
 def uses(options: Options, outcome: Outcome) -> list[Use]:
     return [use for life in outcome.lives if (use := use_of(life, options)) is not None]
+
+
+def judge_use(options: Options, outcome: Outcome) -> list[str]:
+    """What is wrong with what the daemon's processes used."""
+    problems = []
+    for use in uses(options, outcome):
+        where = f"the daemon's life of {use.seconds:.0f} s"
+        if use.judged and use.rise > RISE:
+            problems.append(f"{where}: memory from {use.first_mb:.1f} to {use.last_mb:.1f} MB, {use.rise:.1%}")
+        if use.judged and (use.more_descriptors > MORE_DESCRIPTORS or use.more_threads > MORE_THREADS):
+            problems.append(f"{where}: {use.more_descriptors} more descriptors, {use.more_threads} more threads")
+    return problems
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -111,12 +146,14 @@ def table(options: Options, outcome: Outcome) -> str:
     lines += [f"{'starts of the recorder':28}{outcome.recorder_starts:>12,}"]
     lines += [f"{'largest spool, MB':28}{outcome.spool_bytes / 1e6:>12.1f}"]
     lines += [f"{'audit records':28}{outcome.audit.records if outcome.audit else 0:>12,}", ""]
-    lines += ["life, s   MB first   last   peak   MB/day   descriptors   threads   CPU   ended"]
+    lines += ["life, s   runs   MB first   last   peak   MB/day    rise   descriptors   threads   CPU   ended"]
     for use in uses(options, outcome):
+        descriptors = f"{use.descriptors[0]} to {use.descriptors[1]}"
+        threads = f"{use.threads[0]} to {use.threads[1]}"
         lines += [
-            f"{use.seconds:7.0f}   {use.first_mb:8.1f} {use.last_mb:6.1f} {use.peak_mb:6.1f} {use.slope_mb_a_day:8.3f}"
-            f"   {use.descriptors[0]:4} to {use.descriptors[1]:3}   {use.threads[0]:2} to {use.threads[1]:2}"
-            f"   {use.cpu_share:3.0%}   {use.ended}"
+            f"{use.seconds:7.0f} {use.runs:6}   {use.first_mb:8.1f} {use.last_mb:6.1f} {use.peak_mb:6.1f}"
+            f" {use.slope_mb_a_day:8.3f} {use.rise:7.1%}   {descriptors:>11}   {threads:>8}  {use.cpu_share:4.0%}"
+            f"   {use.ended}{', judged' if use.judged else ''}"
         ]
     lines += ["", *(f"WRONG: {text}" for text in tally.problems)]
     lines += [f"{len(tally.problems)} problems" if tally.problems else "nothing is wrong"]
@@ -125,10 +162,6 @@ def table(options: Options, outcome: Outcome) -> str:
 
 def _counted(title: str, counts: Any) -> str:
     return f"{title}: " + (", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none")
-
-
-def _mean(marks: list[Mark]) -> float:
-    return sum(mark.rss_bytes for mark in marks) / len(marks) / 1e6
 
 
 def _range(values: list[int]) -> tuple[int, int]:

@@ -23,20 +23,22 @@ _END_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a process used at a time (monotonic)."""
+    """What a process used at a time (monotonic), and how many runs were started in it until then."""
 
     at_s: float
     rss_bytes: int
+    runs: int
     descriptors: int
     threads: int
 
 
 @dataclass(slots=True)
 class Life:
-    """One process of the daemon."""
+    """One process of the daemon. `runs_before` were started in earlier ones."""
 
     pid: int
     began_s: float
+    runs_before: int = 0
     marks: list[Mark] = field(default_factory=list)
     cpu_s: float = 0.0
     ended: str = ""
@@ -66,7 +68,7 @@ class Service:
     async def start(self) -> None:
         with self._config.with_suffix(".log").open("a") as log:
             self._process = await asyncio.create_subprocess_exec(sys.executable, *self._arguments, stderr=log)
-        self.lives.append(Life(self._process.pid, time.monotonic()))
+        self.lives.append(Life(self._process.pid, time.monotonic(), self._tally.runs["started"]))
 
     async def kill(self) -> None:
         """SIGKILL, make-safe, and another daemon."""
@@ -133,6 +135,7 @@ class Service:
                 Mark(
                     time.monotonic(),
                     rss_bytes(life.pid),
+                    self._tally.runs["started"] - life.runs_before,
                     len(os.listdir(proc / "fd")),
                     len(os.listdir(proc / "task")),
                 )

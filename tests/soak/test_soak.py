@@ -37,5 +37,5 @@ async def test_a_day_of_cycling_with_faults(tmp_path: Path, without_debug: None)
     assert found["samples"]["missing"] == 0
     assert found["samples"]["delivered"] > 500
     assert found["recorder"]["starts"] == 2
-    assert len(found["lives"]) == 3
+    assert len(outcome.lives) == 3
     assert found["acknowledged"] > 0
