@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.client import CompleteStream
@@ -71,22 +71,26 @@ async def on_disk(rig: Rig, device: str = "pstat") -> Any:
     return await rig.recorder.now(f"devices/{device}/state", lambda s: s["durable"] == s["next_index"] > 0)
 
 
+async def latched(rig: Rig, kind: str, where: Callable[[Any], bool] = lambda _: True) -> Mapping[str, Any]:
+    """The open fault of a kind; waits for one for which `where` holds."""
+    async with asyncio.timeout(15):
+        while True:
+            for fault in (await rig.lab.faults())["open"]:
+                if fault["kind"] == kind and where(fault):
+                    return dict(fault)
+            await asyncio.sleep(0.02)
+
+
 async def fault_told(rig: Rig, kind: str, *, gone: bool = True) -> Mapping[str, Any]:
     """The latched fault of the disk once it is stored, and its cause over (or not): with text, hint, and an event."""
-    async with asyncio.timeout(10):
-        while True:
-            found = [one for one in (await rig.lab.faults())["open"] if one["kind"] == kind]
-            if found and found[0]["id"] is not None and found[0]["cause_gone"] == gone:
-                break
-            await asyncio.sleep(0.02)
-    (fault,) = found
+    fault = await latched(rig, kind, lambda fault: fault["id"] is not None and fault["cause_gone"] == gone)
     assert fault["device"] == "spool"
     assert len(fault["text"]) > 10, f"says nothing: {fault}"
     assert len(fault["hint"]) > 10, f"has no hint: {fault}"
     event = await rig.recorder.newest("events", lambda event: event["values"].get("fault") == kind)
     assert event["severity"] == "error"
     rig.judged += 1
-    return dict(fault)
+    return fault
 
 
 async def acknowledged(rig: Rig, kind: str) -> None:

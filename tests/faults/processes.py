@@ -40,13 +40,20 @@ def _toml(value: Any) -> str:
 
 
 @asynccontextmanager
-async def daemon_process(config: Path, rig: Rig, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`picobridge run`, once it is online; the rig's client is connected to it. It is killed at the end, if need be."""
+async def daemon_process(
+    config: Path, rig: Rig, *, before: tuple[str, ...] = (), **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`picobridge run`, once it is online; the rig's client is connected to it. It is killed at the end, if need be.
+
+    `before` is a command that ends by executing what follows it, in the same process.
+    """
     log = config.with_suffix(".log")
     told = len(rig.recorder.told.get("status", ()))
     with log.open("a") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _PROGRAM, "run", str(config)), stderr=file, env={**os.environ, **environment}
+            *(*before, sys.executable, "-c", _PROGRAM, "run", str(config)),
+            stderr=file,
+            env={**os.environ, **environment},
         )
     try:
         online = lambda: any(s["status"] == "online" for s in rig.recorder.told.get("status", ())[told:])  # noqa: E731
