@@ -251,6 +251,7 @@ class DeviceSupervisor:
     async def _first_readings(self) -> None:
         """What the interlocks want to know of it. A device that does not tell has an unknown state, and is told so."""
         for number in range(FIRST_READINGS if self.device.interface == "gauge" else 1):
+            self._heartbeat.expect(POLL_LIMIT_S, f"asking it for its {_POLLS[self.device.interface]}")
             if number:
                 await asyncio.sleep(FIRST_READINGS_S)
             with suppress(PicobridgeError):

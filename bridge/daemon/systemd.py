@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
 
 
+LOG = logging.getLogger("picobridge.systemd")
+
+
 def notify(state: str) -> None:
-    """`state` is such as "READY=1" or "STOPPING=1"; several are separated by line ends."""
+    """`state` is such as "READY=1" or "STOPPING=1"; several are separated by line ends.
+
+    Nobody listening is logged and no more: what is told next may be heard, and a silent daemon is ended anyway.
+    """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.sendto(state.encode(), address)
+        try:
+            sender.sendto(state.encode(), address)
+        except OSError as error:
+            LOG.warning("systemd was not told %r: %s", state, error)
 
 
 def watchdog_s(environment: Mapping[str, str] = os.environ) -> float | None:

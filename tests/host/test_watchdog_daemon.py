@@ -51,13 +51,11 @@ async def test_a_device_that_is_away_feeds_it(rig: RigMaker, told: Told) -> None
 async def test_a_task_that_hangs_does_not(rig: RigMaker, told: Told) -> None:
     release = asyncio.Event()
 
-    def never_answers(made: dict[str, Any]) -> None:
-        async def pressure() -> None:
-            await release.wait()
+    async def pressure() -> None:
+        await release.wait()
 
-        made["gauge"].pressure = pressure
-
-    async with rig(devices=("gauge", "stage"), prepare=never_answers) as bench:
+    async with rig(devices=("gauge", "stage")) as bench:
+        bench.device("gauge").pressure = pressure
         while (said := await told()) in ("WATCHDOG=1", "READY=1"):
             pass
         assert said.startswith("STATUS=gauge has not been heard of: asking it for its pressure")

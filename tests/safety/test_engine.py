@@ -126,11 +126,17 @@ def test_what_has_to_be_read_before_an_act(rig: Rig) -> None:
         ("stage", "touch_alarm"),
         ("stage", "position"),
         ("relays", "route"),
+        ("pstat", "identify"),
     }
     assert rig.interlocks.watched(rig.now) == frozenset()
     rig.read_all()
     with rig.interlocks.acting(act, rig.clock):
-        assert rig.interlocks.watched(rig.now) == {("tip", "position"), ("stage", "touch_alarm"), ("relays", "route")}
+        assert rig.interlocks.watched(rig.now) == {
+            ("tip", "position"),
+            ("stage", "touch_alarm"),
+            ("relays", "route"),
+            ("pstat", "identify"),
+        }
 
 
 def test_the_gauge_is_read_until_it_was_good_often_enough(rig: Rig) -> None:
