@@ -92,7 +92,11 @@ class SafetyWatch:
         self._events.publish("safety", text, severity="error", slept_s=slept_s)
         for ended in self._guard.leases.void_all(why):
             if ended.lease.until_s is None:
-                error = RunFailed(f"{why} while the run was under way; the source was switched off")
+                error = RunFailed(
+                    f"{why} while the run was under way; the source was switched off",
+                    operation="run",
+                    hint="Look at the sample, and keep the computer from going to sleep by itself.",
+                )
                 self._runs.fail(ended.lease.holder.removeprefix("run "), error)
             else:
                 await self._dead_man(ended)

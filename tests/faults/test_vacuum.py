@@ -100,7 +100,9 @@ async def test_56_no_vacuum_by_the_gauge(path: RigMaker, happens: Callable[[Rig]
             (fault,) = [fault for fault in (await rig.lab.faults())["open"] if fault["device"] == "pstat"]
             assert not fault["cause_gone"]
             rig.told(await rig.refused(rig.lab.acknowledge(fault["id"])), Refused, "pstat")
-            assert len([text for text in told_of_safety(rig) if "rule vacuum" in text]) <= 2, "that it is, and the fault"
+            assert len([text for text in told_of_safety(rig) if "rule vacuum" in text]) <= 2, (
+                "that it is, and the fault"
+            )
             await well(rig)
             assert rig.witness.energised["pstat"] == energised, "nothing was resumed"
             await rig.acknowledged("pstat")
