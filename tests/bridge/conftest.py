@@ -34,7 +34,17 @@ FAKES: dict[str, Callable[[str, Clock], Device]] = {
 }
 
 #: what `rig` takes for the configuration
-_CONFIG = ("queue_bytes", "data_dir", "min_free_bytes", "exports", "reports", "procedures", "interlocks", "spool")
+_CONFIG = (
+    "queue_bytes",
+    "data_dir",
+    "min_free_bytes",
+    "exports",
+    "reports",
+    "procedures",
+    "interlocks",
+    "spool",
+    "metrics",
+)
 
 
 def free_port() -> int:
