@@ -42,6 +42,7 @@ from drivers.errors import PicobridgeError
 from drivers.interfaces import Device
 
 from .catalogue import Catalogue
+from .clock_watch import watch_clock
 from .config import Config, DeviceConfig
 from .events import Events
 from .guard import Guard
@@ -232,6 +233,7 @@ class Daemon:
         await self.metrics.serve(self.config.metrics)
         publish = partial(self.uplink.retain, self.topics.health)
         self._spawn(publish_health(measured.health, publish), "health")
+        self._spawn(watch_clock(self._events, self._audit), "clock")
 
     def _adopt(self, config: Config) -> None:
         """What of another configuration is handed on at once; devices and rules are `Reloading`'s."""

@@ -20,6 +20,8 @@ from .streams import Streams
 from .supervisor import DeviceSupervisor
 
 _PREFIX = "picobridge_"
+#: A disk that makes nothing durable for so long is told to be slow.
+STALLED_S = 2.0
 
 
 class Measurements:
@@ -61,6 +63,8 @@ class Measurements:
         spool = self._streams.spool
         if spool.error is not None:
             reasons.append(f"samples cannot be written to the disk: {spool.error.message}")
+        elif spool.stalled_s > STALLED_S:
+            reasons.append(f"the disk is slow: samples have been in memory only for more than {STALLED_S:g} s")
         if spool.exhausted:
             reasons.append("the spool is as large as it may be")
         configuration = self._configuration()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bridge.daemon import streams
+from bridge.client.connection import Listener
+from bridge.daemon import health_topic, measurements, streams
 from drivers.errors import RunFailed
 from tests.bridge.conftest import eventually
 
@@ -24,6 +28,16 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def pump_of(rig: Rig) -> Any:
     return rig.daemon.devices["pstat"].pump
+
+
+async def until_said(health: Listener, where: Callable[[str], bool]) -> None:
+    """Until the reasons that the health gives are such."""
+    async with asyncio.timeout(10):
+        while True:
+            await health.wait()
+            while (message := health.take()) is not None:
+                if where(" ".join(json.loads(message.payload)["reasons"])):
+                    return
 
 
 async def test_09_the_disk_is_full(path: RigMaker, disk: Disk) -> None:
@@ -87,10 +101,12 @@ async def test_11_a_sync_fails(path: RigMaker, disk: Disk) -> None:
         await rig.check()
 
 
-async def test_12_a_sync_takes_long(path: RigMaker, disk: Disk) -> None:
+async def test_12_a_sync_takes_long(path: RigMaker, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """12. A sync does not return for a long time. The measurement and the live samples do not notice; the figure of
-    what is in memory only rises, and is back when the disk is."""
-    async with path("pstat") as rig:
+    what is in memory only rises, and the health says that the disk is slow, until it is not any more."""
+    monkeypatch.setattr(health_topic, "LOOK_S", 0.05)
+    monkeypatch.setattr(measurements, "STALLED_S", 0.2)
+    async with path("pstat") as rig, rig.lab.listen("health") as health:
         run = await rig.measuring()
         spool = rig.daemon.streams.spool
         disk.quick.clear()
@@ -100,9 +116,11 @@ async def test_12_a_sync_takes_long(path: RigMaker, disk: Disk) -> None:
             assert spool.metrics.queue_bytes > 20_000
             assert spool.durable(pump_of(rig).stream) < before + 50
             assert rig.witness.is_on("pstat")
+            await until_said(health, lambda said: "the disk is slow" in said)
         finally:
             disk.quick.set()
         await eventually(lambda: spool.metrics.queue_bytes < 5_000)
+        await until_said(health, lambda said: "the disk is slow" not in said)
         await run.abort()
         await on_disk(rig)
         blocks = await archived(rig)

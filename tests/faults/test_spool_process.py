@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import resource
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,9 +66,9 @@ async def test_06_what_a_killed_daemon_had_on_disk_is_delivered(path: RigMaker, 
 
 @pytest.mark.parametrize("mount", MOUNT)
 async def test_09_the_disk_of_everything_is_full(path: RigMaker, tmp_path: Path, mount: str) -> None:
-    """9. The disk that holds samples, records, audit and state (a real one of 256 MB) is filled by something else in a run. The
-    run ends with the source off and says why. When there is room again, the faults are stored and can be acknowledged,
-    all samples are on disk, and runs begin again."""
+    """9. The disk of everything, samples, records, audit and state (a real one of 256 MB), is filled by something else
+    in a run. The run ends with the source off and says why. When there is room again, the fault is stored and can be
+    acknowledged, all samples are on disk, and runs begin again."""
     state = tmp_path / "state"
     state.mkdir()
     script = f'{mount} -t tmpfs -o size=256m none {state} && exec "$@"'
@@ -87,7 +86,7 @@ async def test_09_the_disk_of_everything_is_full(path: RigMaker, tmp_path: Path,
             rig.told(await rig.refused(rig.start(**QUICK)), StoreError, "")
             fault = await latched(rig, "spool_exhausted")
             assert (fault["cause_gone"], fault["id"]) == (False, None), "it is in force though it cannot be stored"
-            ballast.unlink()
+            os.unlink(ballast)
             await acknowledged(rig, "spool_exhausted")
             assert (await rig.lab.faults())["open"] == []
             await on_disk(rig)
@@ -102,11 +101,10 @@ def fill(ballast: Path) -> None:
     """Until the disk takes no more."""
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
-            try:
+            with suppress(OSError):
                 while file.write(bytes(size)):
                     pass
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
+    assert os.statvfs(ballast).f_bavail == 0
 
 
 @asynccontextmanager

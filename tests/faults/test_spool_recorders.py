@@ -13,6 +13,7 @@ import pytest
 from bridge.client import complete, connect
 from bridge.daemon.config import BrokerConfig
 from bridge.transfer import aiomqtt_session
+from bridge.transfer.aiomqtt_client import Client
 from tests.bridge.conftest import Mosquitto, eventually
 
 from .archive import Archive, archived, on_disk
@@ -25,11 +26,10 @@ QUEUE_BYTES = 30_000
 @pytest.fixture
 def short_send_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the kernel would take off the daemon's hands is no part of the link."""
-    real = aiomqtt_session.Client
 
     def client(*arguments: Any, socket_options: Any, **options: Any) -> Any:
         shorter = [*socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)]
-        return real(*arguments, socket_options=shorter, **options)
+        return Client(*arguments, socket_options=shorter, **options)
 
     monkeypatch.setattr(aiomqtt_session, "Client", client)
 

@@ -33,8 +33,8 @@ class SpoolFailed(PicobridgeError):
 #: What a person is to do about each kind.
 HINTS: Mapping[FaultKind, str] = {
     FaultKind.DISK: SpoolFailed.default_hint,
-    FaultKind.SYNC: "What was not durable was written again into another file. A disk that does this may fail soon: look "
-    "at `journalctl -k`, and replace it.",
+    FaultKind.SYNC: "What was not durable was written again into another file. Such a disk may fail soon: look at "
+    "`journalctl -k`, and replace it.",
     FaultKind.DAMAGE: "Recorders are told which samples are missing; the file is kept. Check the disk.",
     FaultKind.EXHAUSTED: "Make room on the disk, or set [spool] max_gb, or when_full, or have recorders acknowledge.",
     FaultKind.BLOCK: "It is a mistake in a driver, not of the disk: please report it with this text.",

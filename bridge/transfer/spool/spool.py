@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Spool:
         self.error: SpoolFailed | None = None
         self.options = options
         self.queue_bytes = 0
+        self._moved_s = 0.0
         self._log = log
         self._early = early
         self._committer: Committer | None = None
@@ -92,6 +94,11 @@ class Spool:
     def exhausted(self) -> bool:
         """Whether `max_bytes` or `reserve_bytes` is reached: runs should end."""
         return self._log.exhausted
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long nothing has become durable although something waits."""
+        return time.monotonic() - self._moved_s if self.queue_bytes else 0.0
 
     @property
     def metrics(self) -> SpoolMetrics:
@@ -217,6 +224,8 @@ class Spool:
         return self._log.free_bytes()
 
     def _put(self, item: Item) -> None:
+        if not self.queue_bytes:
+            self._moved_s = time.monotonic()
         self.queue_bytes += weight(item)
         self._see_to_room()
         self._writer().put(item)
@@ -253,6 +262,8 @@ class Spool:
     def _on_committed(self, what: Committed) -> None:
         self._durable.update(what.reached)
         self.queue_bytes -= what.freed
+        if what.reached:
+            self._moved_s = time.monotonic()
         self._see_to_room()
         for stream, index, future in self._waiting:
             if self.durable(stream) >= index and not future.done():
