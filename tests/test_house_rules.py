@@ -15,6 +15,7 @@ TESTS = ROOT / "tests"
 #: Files whose sleeps wait for nothing that may take longer on another day, and why.
 SLEEPS = {
     "tests/fuzz/wire.py": "on a loop whose time passes only when everybody waits",
+    "tests/soak/clock.py": "simulated time, and how long something stays broken; nothing is expected to have happened",
     "tests/safety_machine/machine.py": "on a loop whose time passes only while nothing comes over the wires",
     "tests/safety_machine/virtual_time.py": "the clock of that loop",
     "tests/bridge/test_pump.py": "timers of one loop fire in the order of their times",

@@ -8,6 +8,11 @@ import time
 from mocks.world.clock import EPOCH_NS, NS
 
 
+async def pause(seconds: float) -> None:
+    """Real time that is part of the story: how long something stays broken, how often somebody looks."""
+    await asyncio.sleep(seconds)
+
+
 class FastClock:
     """A driver's clock: `speed` simulated seconds pass in a real one."""
 

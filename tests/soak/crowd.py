@@ -12,6 +12,8 @@ from bridge.transfer.mqtt import BrokerAddress, Message
 from drivers.errors import PicobridgeError
 from tests.bridge.conftest import eventually
 
+from .clock import pause
+
 _PREFIX = "picobridge/lab"
 _MALFORMED = (b"{", b"", b"[]", b'{"id": "1", "id": "2"}', b'{"id":' * 500)
 #: takes control of the chamber, says so, and moves the stage for 20 s
@@ -57,7 +59,7 @@ async def slow_reader(address: BrokerAddress, seconds: float) -> None:
         writer.write(b"\x10" + bytes([len(payload)]) + payload)
         await reader.readexactly(4)
         writer.write(b"\x82" + bytes([len(subscription)]) + subscription)
-        await asyncio.sleep(seconds)
+        await pause(seconds)
     except (OSError, asyncio.IncompleteReadError):
         return
     finally:
@@ -80,7 +82,7 @@ async def dying_holder(url: str, is_moving: Callable[[str], bool]) -> bool:
                 await eventually(lambda: is_moving("stage") or process.returncode is not None, 15)
         moved = held and is_moving("stage")
         if moved:
-            await asyncio.sleep(0.5)
+            await pause(0.5)
     except TimeoutError:
         moved = False
     if process.returncode is None:

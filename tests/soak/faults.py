@@ -16,6 +16,7 @@ from bridge.client import Lab
 from drivers.errors import PicobridgeError
 from tests.bridge.conftest import Mosquitto, eventually
 
+from .clock import pause
 from .crowd import dying_holder, flood, slow_reader
 from .instruments import CHAMBER, LEAK_PA, PLACES, SOURCES, VACUUM_PA, Instruments
 from .operator import ANSWER_S
@@ -77,7 +78,7 @@ class FaultMaker:
     async def work(self, mean_pause_s: float, may_end_the_daemon: Callable[[], bool]) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(self._dice.expovariate(1 / mean_pause_s))
+            await pause(self._dice.expovariate(1 / mean_pause_s))
             kind = self._dice.choice(list(self.kinds))
             if kind in self.ENDING and not may_end_the_daemon():
                 continue
@@ -116,19 +117,19 @@ class FaultMaker:
     async def _broker_killed(self) -> None:
         """It comes back with nothing that it had."""
         self._rig.mosquitto.kill()
-        await asyncio.sleep(self._dice.uniform(0.2, 3))
+        await pause(self._dice.uniform(0.2, 3))
         await asyncio.to_thread(self._rig.mosquitto.start)
 
     async def _broker_paused(self) -> None:
         process = self._rig.mosquitto.process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(self._dice.uniform(0.2, 5))
+        await pause(self._dice.uniform(0.2, 5))
         process.send_signal(signal.SIGCONT)
 
     async def _recorder_killed(self) -> None:
         await self._rig.recorder.kill()
-        await asyncio.sleep(self._dice.uniform(0, 3))
+        await pause(self._dice.uniform(0, 3))
         await self._rig.recorder.start()
 
     async def _recorder_paused(self) -> None:
@@ -139,14 +140,14 @@ class FaultMaker:
     async def _unplugged(self) -> None:
         device = self._dice.choice(list(PLACES))
         await self._rig.instruments.unplug(device)
-        await asyncio.sleep(self._dice.uniform(0.1, 3))
+        await pause(self._dice.uniform(0.1, 3))
         await self._rig.instruments.replug(device)
 
     async def _wire(self, fault: str) -> None:
         """Some of the next replies of an instrument."""
         faults = self._rig.instruments.served[self._dice.choice(list(PLACES))].faults
         faults.script([{"fault": fault, "nth": self._dice.randint(1, 20), "times": self._dice.randint(1, 3)}])
-        await asyncio.sleep(1.5)
+        await pause(1.5)
         faults.clear()
 
     async def _vacuum_lost(self) -> None:
@@ -156,7 +157,7 @@ class FaultMaker:
             await eventually(lambda: not self._rig.instruments.is_on(CHAMBER), _VACUUM_S)
         except TimeoutError:
             self._rig.tally.problem(f"the source was on {_VACUUM_S:g} s after the vacuum was lost")
-        await asyncio.sleep(self._dice.uniform(0, 2))
+        await pause(self._dice.uniform(0, 2))
         self._rig.tally.safe([f"{CHAMBER} is on"] if self._rig.instruments.is_on(CHAMBER) else [], "without vacuum")
         chamber.pressure_pa = VACUUM_PA
 
@@ -189,4 +190,4 @@ class FaultMaker:
         for seconds in (self._dice.choice((-3600.0, 86_400.0)), 0.0):
             file.write_text(str(seconds))
             os.kill(self._rig.service.pid, signal.SIGUSR1)
-            await asyncio.sleep(self._dice.uniform(0.5, 2))
+            await pause(self._dice.uniform(0.5, 2))

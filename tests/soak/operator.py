@@ -11,6 +11,7 @@ from bridge.client.runs import Run
 from drivers.errors import PicobridgeError
 from tests.bridge.conftest import eventually
 
+from .clock import pause
 from .instruments import CHAMBER, SOURCES, Instruments
 from .tally import Tally
 
@@ -52,7 +53,7 @@ class Operator:
             try:
                 async with asyncio.timeout(ANSWER_S) as limit:
                     if not await self._acknowledged(device):
-                        await asyncio.sleep(_PAUSE_S)
+                        await pause(_PAUSE_S)
                         continue
                     if device == CHAMBER and self._dice.random() < 0.3:
                         await self._move_the_stage()
@@ -61,7 +62,7 @@ class Operator:
                     await self._follow(device, run)
             except PicobridgeError as error:
                 self._tally.refusals[type(error).__name__] += 1
-                await asyncio.sleep(_PAUSE_S)
+                await pause(_PAUSE_S)
             except TimeoutError:
                 self._tally.problem(f"no answer about {device} within {ANSWER_S:g} s")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from bridge.client import CompleteStream, Lab, connect
 from drivers.errors import InvalidValue, PicobridgeError
 
+from .clock import pause
 from .rows import StreamFile, rows_of
 
 NAME = "soak"
@@ -31,7 +32,7 @@ async def record(url: str, folder: Path) -> None:
                 await _record(lab, folder, files, counts)
         except PicobridgeError:  # no broker or no daemon yet
             counts["connects"] += 1
-            await asyncio.sleep(0.2)
+            await pause(0.2)
 
 
 async def _record(lab: Lab, folder: Path, files: dict[str, StreamFile], counts: Counter[str]) -> None:
@@ -65,7 +66,7 @@ async def _tell(blocks: CompleteStream, folder: Path, counts: Counter[str], befo
             counts["not_told"] += 1
         except PicobridgeError:
             counts["unanswered"] += 1
-        await asyncio.sleep(_TELL_S)
+        await pause(_TELL_S)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy
 
+from .clock import pause
 from .rows import read
 
 
@@ -42,7 +43,7 @@ class RecorderProcess:
         """It takes nothing for a while."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(seconds)
+        await pause(seconds)
         self._process.send_signal(signal.SIGCONT)
 
     @property

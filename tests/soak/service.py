@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.machine import cpu_s, rss_bytes
 from tests.faults.processes import make_safe
 
+from .clock import pause
 from .tally import Tally
 
 #: How often the process is looked at, real seconds.
@@ -106,7 +107,7 @@ class Service:
     async def look(self) -> None:
         """Until cancelled: note what the process uses; start a daemon that has ended by itself."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await pause(LOOK_S)
             if self.changing.locked() or self._process is None:
                 continue
             if self._process.returncode is not None:

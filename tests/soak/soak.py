@@ -19,6 +19,7 @@ from drivers.errors import PicobridgeError
 from tests.bridge.conftest import Mosquitto
 from tests.faults.processes import _toml
 
+from .clock import pause
 from .faults import FaultMaker, Rig
 from .instruments import PLACES, SOURCES, Instruments, instruments
 from .judge import Compared, check_indices, compare
@@ -178,7 +179,7 @@ async def _drained(lab: Lab, recorder: RecorderProcess, tally: Tally) -> None:
     try:
         async with asyncio.timeout(_DRAIN_S):
             while behind:
-                await asyncio.sleep(0.5)
+                await pause(0.5)
                 with suppress(PicobridgeError):
                     known: list[dict[str, Any]] = await lab.request("streams")
                     behind = [
