@@ -138,7 +138,10 @@ class LeaseLost(Refused):
 class FaultLatched(Refused):
     """A fault forbids the act until a person has acknowledged it. `detail["faults"]` lists them."""
 
-    default_hint = "Find out why, see that the cause is gone, then acknowledge the fault. Nothing restarts by itself."
+    default_hint = (
+        "Find out why (`picobridge faults`), see that the cause is gone, then acknowledge it (`picobridge acknowledge`). "
+        "Nothing restarts by itself."
+    )
 
 
 class AuditFailed(PicobridgeError):

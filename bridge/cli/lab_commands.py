@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -79,13 +81,22 @@ def lab_of(args: argparse.Namespace, *, ask_devices: bool = True) -> AbstractAsy
     return connect(
         _with_user(args.broker, args.user),
         bridge=args.bridge,
-        name="cli",
+        name=_login(),
         ask_devices=ask_devices,
         ca=args.ca,
         cert=args.cert,
         key=args.key,
         password=password,
     )
+
+
+def _login() -> str:
+    """Who sits there, as the computer knows them: what the audit says where the broker proves nobody."""
+    try:
+        name = getpass.getuser().lower()
+    except OSError:  # no such user, as in a container
+        return "cli"
+    return re.sub(r"[^a-z0-9_-]", "-", name)[:16] or "cli"
 
 
 def _with_user(url: str, user: str) -> str:

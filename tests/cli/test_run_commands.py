@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,7 +238,7 @@ async def test_a_verdict_that_is_no_pass_is_exit_status_1(
         assert await run("answer", name, "2", *at(b), "--json") == 0
         assert lines(capsys) == [{"run": name, "question": "1", "choice": "give up"}]
         assert await run("follow", name, *at(b), "--json") == 1
-        assert lines(capsys)[0]["by"].startswith("cli")
+        assert lines(capsys)[0]["by"].startswith(getpass.getuser())
 
 
 async def test_what_ended_badly_is_told_by_whoever_follows(
