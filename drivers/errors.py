@@ -139,8 +139,8 @@ class FaultLatched(Refused):
     """A fault forbids the act until a person has acknowledged it. `detail["faults"]` lists them."""
 
     default_hint = (
-        "Find out why (`picobridge faults`), see that the cause is gone, then acknowledge it (`picobridge acknowledge`). "
-        "Nothing restarts by itself."
+        "Find out why (`picobridge faults`), see that the cause is gone, then acknowledge it (`picobridge "
+        "acknowledge`). Nothing restarts by itself."
     )
 
 

@@ -44,6 +44,9 @@ LOG = logging.getLogger("picobridge.devices")
 
 T = TypeVar("T")
 
+#: Kind of the fault of a device that could not be brought to its safe state.
+UNSAFE = "unsafe"
+
 #: How often an idle device is asked: its heart-beat, and what keeps `latest` live.
 POLL_S = 1.0
 POTENTIOSTAT_POLL_S = 5.0
@@ -435,6 +438,7 @@ class DeviceSupervisor:
             return known.to_dict()
         if self.device.interface == "potentiostat":
             self.observer.cell(self.name, "off")
+        self.guard.over(UNSAFE, self.name)
         return "safe"
 
     def _unsafe(self, error: Exception) -> PicobridgeError:
@@ -451,7 +455,7 @@ class DeviceSupervisor:
         self._events.publish("safety", text, severity="error", device=self.name, error=known)
         if isinstance(known, CellNotOff):
             self.observer.cell(self.name, "unknown")
-        self.guard.latch("unsafe", self.name, text, hint=known.hint, detail={"cause": known.to_dict()})
+        self.guard.latch(UNSAFE, self.name, text, hint=known.hint, detail={"cause": known.to_dict()})
         return known
 
     # --- what is published -------------------------------------------------------------------------------------

@@ -138,6 +138,13 @@ async def test_a_safe_state_that_is_not_reached_is_said(rig: RigMaker) -> None:
         event = await r.listener.json(f"{r.prefix}/events", lambda e: "pstat could not be" in e["text"] and e["error"])
         assert (event["kind"], event["severity"]) == ("safety", "error")
         assert event["error"]["hint"] == "Disconnect the cell by hand, now."
+        with pytest.raises(FaultLatched, match="pstat could not be brought to its safe state"):
+            await r.run(**GALVANOSTATIC)
+        del pstat.cell_off
+        assert (await r.request("stop"))["devices"]["pstat"] == "safe"
+        (fault,) = (await r.request("faults"))["open"]
+        await r.request("acknowledge", fault=fault["id"], ticket=fault["ticket"])
+        await r.run(**GALVANOSTATIC)
 
 
 async def test_a_gauge_has_no_capabilities(rig: RigMaker) -> None:
