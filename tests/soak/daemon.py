@@ -1,7 +1,8 @@
 """`python -m tests.soak.daemon CONFIG SPEED SOURCES`: what `picobridge run` does, in simulated time.
 
 The drivers of the comma-separated SOURCES wait by the fast clock, all others by the system's. On SIGUSR1 the wall clock
-of this process is set to what it is plus the seconds in the file `wall-clock` beside the configuration.
+of this process is set to what it is plus the seconds in the file `wall-clock` beside the configuration. The file
+`hears` has the number of the process once it takes signals.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import os
 import signal
 import sys
 import time
@@ -37,6 +39,7 @@ async def run(path: Path, speed: float, sources: frozenset[str]) -> int:
     daemon = Daemon(load(path), file=path, clock_for=lambda name: clock if name in sources else SYSTEM_CLOCK)
     daemon.handle_signals()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, set_wall_clock, path.with_name("wall-clock"))
+    path.with_name("hears").write_text(str(os.getpid()))
     async with daemon:
         gc.freeze()  # as `picobridge run` does
         await daemon.stopped.wait()

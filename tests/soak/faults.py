@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
@@ -24,8 +23,9 @@ from .recording import RecorderProcess
 from .service import Service
 from .tally import Tally
 
-#: The source must be off so long after the vacuum was lost: a reading a second, and the rule's grace.
-_VACUUM_S = 6.0
+#: A reading a second, and the rule's grace: until then the source may be on, and go on, by what was read before.
+#: So long after that it must be off.
+_NOTICED_S, _VACUUM_S = 3.0, 3.0
 #: A fault of a script waits so long for a run.
 _RUN_S = 2.0
 
@@ -104,7 +104,7 @@ class FaultMaker:
         try:
             async with asyncio.timeout(3 * ANSWER_S):
                 await self.kinds[kind]()
-        except PicobridgeError as error:  # of two things that went wrong at a time
+        except (PicobridgeError, ProcessLookupError) as error:  # of two things that went wrong at a time
             self._rig.tally.say(f"{kind}: {type(error).__name__}: {error}")
         except TimeoutError:
             self._rig.tally.problem(f"{kind}: not over after {3 * ANSWER_S:g} s")
@@ -153,10 +153,11 @@ class FaultMaker:
     async def _vacuum_lost(self) -> None:
         chamber = self._rig.instruments.chamber.chamber
         chamber.pressure_pa = LEAK_PA
+        await pause(_NOTICED_S)
         try:
             await eventually(lambda: not self._rig.instruments.is_on(CHAMBER), _VACUUM_S)
         except TimeoutError:
-            self._rig.tally.problem(f"the source was on {_VACUUM_S:g} s after the vacuum was lost")
+            self._rig.tally.problem(f"the source was on {_NOTICED_S + _VACUUM_S:g} s after the vacuum was lost")
         await pause(self._dice.uniform(0, 2))
         self._rig.tally.safe([f"{CHAMBER} is on"] if self._rig.instruments.is_on(CHAMBER) else [], "without vacuum")
         chamber.pressure_pa = VACUUM_PA
@@ -181,13 +182,13 @@ class FaultMaker:
         self._kept_min += 1
         if self._dice.random() < 0.5:
             await self._rig.lab.request("reload")
-        elif not self._rig.service.changing.locked():
-            os.kill(self._rig.service.pid, signal.SIGHUP)
+        else:
+            await self._rig.service.signal(signal.SIGHUP)
 
     async def _clock_set(self) -> None:
         """An hour or a day, forth or back, and right again after a while."""
         file = self._rig.config.with_name("wall-clock")
         for seconds in (self._dice.choice((-3600.0, 86_400.0)), 0.0):
             file.write_text(str(seconds))
-            os.kill(self._rig.service.pid, signal.SIGUSR1)
+            await self._rig.service.signal(signal.SIGUSR1)
             await pause(self._dice.uniform(0.5, 2))

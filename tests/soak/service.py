@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import cpu_s, rss_bytes
+from tests.bridge.conftest import eventually
 from tests.faults.processes import make_safe
 
 from .clock import pause
@@ -61,10 +62,12 @@ class Service:
         self._tally = tally
         self._process: asyncio.subprocess.Process | None = None
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    async def signal(self, number: signal.Signals) -> None:
+        """Once it hears: before that, any signal ends it. Raises `TimeoutError`."""
+        process, file = self._process, self._config.with_name("hears")
+        assert process is not None
+        await eventually(lambda: file.exists() and file.read_text() == str(process.pid), _END_S)
+        process.send_signal(number)
 
     async def start(self) -> None:
         with self._config.with_suffix(".log").open("a") as log:
@@ -88,7 +91,7 @@ class Service:
 
     async def stop(self) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        await self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(_END_S):
                 await self._process.wait()
