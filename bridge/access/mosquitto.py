@@ -49,7 +49,6 @@ def configuration(folder: Path, port: int, passwords: bool) -> str:
         "max_inflight_messages 20",
         "max_queued_messages 10000",
         "max_queued_bytes 64000000",
-        "max_connections 500",
         "set_tcp_nodelay true",
         "",
         "# nothing is kept over a restart: the daemon publishes again what is retained",
@@ -80,8 +79,11 @@ def configuration(folder: Path, port: int, passwords: bool) -> str:
 
 
 def _listener(port: int, folder: Path) -> list[str]:
+    """What is a listener's own stands below it: above all of them, it would open another one, on port 1883 and in clear
+    text."""
     return [
         f"listener {port}",
+        "max_connections 500",
         f"cafile {folder / 'ca.pem'}",
         f"certfile {folder / 'broker.pem'}",
         f"keyfile {folder / 'broker.key'}",

@@ -273,6 +273,19 @@ async def test_whoever_has_no_good_certificate_does_not_get_in(site: Site, tmp_p
     await try_out(good)
 
 
+def listening_on(pid: int) -> set[int]:
+    """The TCP ports on which a process listens."""
+    links = (path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir())
+    own = {str(link) for link in links}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own}
+
+
+async def test_the_broker_listens_on_nothing_but_its_encrypted_ports(site: Site) -> None:
+    assert site.broker.process is not None
+    assert listening_on(site.broker.process.pid) == {site.port, site.port + 1}
+
+
 def run(*words: str | Path) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
