@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .report import as_json, judge_use, table
@@ -37,13 +38,25 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="picobridge-soak-") as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        outcome = asyncio.run(soak(options, folder))
+        outcome = asyncio.run(soak(options, folder, follow=follower(args.folder, quiet=args.json)))
         outcome.problems.extend(judge_use(options, outcome))
         if args.folder:
-            (folder / "soak.log").write_text("\n".join(outcome.tally.log))
             (folder / "soak.json").write_text(json.dumps(as_json(options, outcome), indent=1))
     print(json.dumps(as_json(options, outcome), indent=1) if args.json else table(options, outcome))
     return 1 if outcome.problems else 0
+
+
+def follower(folder: Path | None, *, quiet: bool) -> Callable[[str], None]:
+    """Where lines of the log go: to `soak.log` in a folder that is kept, and what is wrong to the terminal at once."""
+
+    def follow(line: str) -> None:
+        if folder is not None:
+            with (folder / "soak.log").open("a") as log:
+                print(line, file=log)
+        if not quiet and (" PROBLEM " in line or " day " in line):
+            print(line, file=sys.stderr, flush=True)
+
+    return follow
 
 
 if __name__ == "__main__":

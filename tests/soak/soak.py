@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,12 +90,15 @@ def write_config(folder: Path, broker: str, addresses: Mapping[str, str]) -> Pat
     return path
 
 
-async def soak(options: Options, folder: Path, script: Sequence[str] = ()) -> Outcome:
+async def soak(
+    options: Options, folder: Path, script: Sequence[str] = (), follow: Callable[[str], None] = lambda line: None
+) -> Outcome:
     """Raises what broke the soak itself. `folder` is empty, and is left as it was when all was over. With a `script`
     it is those faults that happen, one after the other, and the soak ends after them, however many days that took.
+    `follow` is called with each line of its log.
     """
-    outcome = Outcome()
-    tally = outcome.tally
+    tally = Tally(follow=follow)
+    outcome = Outcome(tally=tally)
     async with AsyncExitStack() as stack:
         mosquitto = Mosquitto(folder)
         await asyncio.to_thread(mosquitto.start)
@@ -149,9 +153,10 @@ async def _live(options: Options, rig: Rig, outcome: Outcome, script: Sequence[s
     working = asyncio.create_task(operator.work(), name="soak operator")
     work = faults.perform(script) if script else faults.work(pause_s, may_end)
     breaking = asyncio.create_task(work, name="soak faults")
+    telling = asyncio.create_task(_tell_days(options, tally), name="soak days")
+    all_tasks = (looking, working, breaking, telling)
     try:
         limit_s = None if math.isinf(length_s) else length_s
-        all_tasks = (looking, working, breaking)
         ended, _ = await asyncio.wait(all_tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:  # none ends before it is told to
             task.result()
@@ -161,9 +166,17 @@ async def _live(options: Options, rig: Rig, outcome: Outcome, script: Sequence[s
         async with asyncio.timeout(2 * _DRAIN_S):
             await working
     finally:
-        for task in (breaking, working, looking):
+        for task in all_tasks:
             task.cancel()
-        await asyncio.gather(breaking, working, looking, return_exceptions=True)
+        await asyncio.gather(*all_tasks, return_exceptions=True)
+
+
+async def _tell_days(options: Options, tally: Tally) -> None:
+    """A line for each simulated day, until cancelled."""
+    for day in itertools.count(1):
+        await pause(DAY_S / options.speed)
+        done = f"{tally.faults.total()} faults, {tally.runs['started']} runs, {len(tally.problems)} problems"
+        tally.say(f"day {day} is over: {done} so far")
 
 
 async def _finished(breaking: asyncio.Task[None], faults: FaultMaker) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Tally:
-    """`problems` are what must not be: sentences."""
+    """`problems` are what must not be: sentences. `follow` is called with each line of the log at once."""
 
+    follow: Callable[[str], None] = lambda line: None
     began_s: float = field(default_factory=time.monotonic)
     faults: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
@@ -24,6 +26,7 @@ class Tally:
 
     def say(self, text: str) -> None:
         self.log.append(f"{time.monotonic() - self.began_s:8.1f} {text}")
+        self.follow(self.log[-1])
 
     def problem(self, text: str) -> None:
         self.problems.append(text)
