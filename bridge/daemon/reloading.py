@@ -106,6 +106,7 @@ class Reloading:
             try:
                 return await to_the_end(self._reload(by))
             except PicobridgeError as error:
+                error.hint = error.hint or "Mend it and reload again; until then all is as it was."
                 self._state["error"] = error.message
                 text = f"the configuration was not reloaded, nothing has changed: {error}"
                 self._events.publish("daemon", text, severity="error", error=error, by=by)
