@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,17 +12,12 @@ from bridge.safety.leases import TTL_S
 from drivers.errors import Busy, LeaseLost, PicobridgeError
 from tests.bridge.conftest import eventually
 
+from .audit import audited
 from .clients import LeaseClock, moving_by_hand
 from .conftest import RigMaker
 from .rig import Rig
 
 pytestmark = pytest.mark.timeout(40)
-
-
-def audited(rig: Rig, kind: str) -> list[Any]:
-    """The records of a kind that are on disk."""
-    folder: Path = rig.config.state_dir / "audit"
-    return [r for r in map(json.loads, (folder / "audit.jsonl").read_text().splitlines()) if r["kind"] == kind]
 
 
 async def about_to_move(rig: Rig) -> None:

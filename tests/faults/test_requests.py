@@ -13,8 +13,10 @@ import pytest
 
 from bridge.daemon.config import BrokerConfig
 from drivers.errors import InvalidValue, RequestExpired
+from tests.bridge.conftest import eventually
 from tests.bridge.listener import Listener, listen
 
+from .audit import audited
 from .conftest import RigMaker
 from .rig import LONG, PREFIX
 
@@ -74,7 +76,8 @@ async def test_44_the_same_command_twice(path: RigMaker) -> None:
 
 
 async def test_45_an_old_command_is_replayed(path: RigMaker) -> None:
-    """45. Somebody sends a recorded request again, after it has expired. It is refused; nothing is energised."""
+    """45. Somebody sends a recorded request again, after it has expired. It is refused, which the audit
+    keeps; nothing is energised."""
     async with path("pstat") as rig, listen(rig.mosquitto.address, f"{PREFIX}/#") as client:
         await rig.measured()
         energised = rig.witness.energised["pstat"]
@@ -83,6 +86,9 @@ async def test_45_an_old_command_is_replayed(path: RigMaker) -> None:
         (reply,) = await replies(client, request["id"], 1)
         rig.told(reply["error"], RequestExpired, "")
         assert rig.witness.energised["pstat"] == energised
+        await eventually(lambda: bool(audited(rig, "request refused")))
+        (refused,) = audited(rig, "request refused")
+        assert (refused["user"], refused["method"]) == ("test", "run")
         await rig.check()
 
 

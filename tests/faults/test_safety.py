@@ -15,9 +15,9 @@ from bridge.safety.suspension import Suspension, since_boot_s
 from drivers.errors import DeviceLost, FaultLatched, MoveFailed, RunFailed
 from tests.bridge.conftest import eventually
 
+from .audit import audited
 from .conftest import RigMaker
 from .processes import SECONDS, daemon_process, write_config
-from .test_leases import audited
 
 pytestmark = pytest.mark.timeout(40)
 

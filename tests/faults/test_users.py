@@ -14,9 +14,9 @@ from drivers.errors import BridgeUnreachable, FaultLatched, Refused
 from tests.access.site import expired_pair
 from tests.bridge.conftest import eventually
 
+from .audit import audited
 from .conftest import RigMaker
 from .rig import LONG, PREFIX, Rig
-from .test_leases import audited
 from .test_requests import envelope
 from .users import Shared, own_files, with_users
 

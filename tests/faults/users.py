@@ -58,7 +58,7 @@ async def with_users(path: RigMaker, folder: Path, *devices: str, **options: Any
             yield Shared(rig, site)
 
 
-def own_files(site: Site) -> dict[str, Path]:
+def own_files(site: Site) -> dict[str, Any]:
     """Copies of what the daemon proves itself by, to be changed; of who signed the broker's certificate, too."""
     own = site.folder / "own"
     own.mkdir(exist_ok=True)
