@@ -35,6 +35,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "run_commands": ("answer", "pause", "continue", "abort", "follow", "resume"),
     "recording": ("record",),
     "records": ("runs", "show", "report", "export", "verify"),
+    "audit_trail": ("audit",),
     "sheet_files": ("sheet-files",),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from bridge.record.export import KINDS
 from bridge.record.run_record import RunRecord, find, records
 
 from .output import print_fields, print_json
+from .state_dirs import state_dirs
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,12 +58,7 @@ def data_dirs(args: argparse.Namespace) -> list[Path]:
     """Where runs are looked for: as told, or where daemons of this machine record by default."""
     if args.folder is not None:
         return [args.folder]
-    states = [
-        *(Path(part) for part in os.environ.get("STATE_DIRECTORY", "").split(":") if part),
-        *sorted((Path.home() / ".local" / "state" / "picobridge").glob("*")),
-        Path("/var/lib/picobridge"),
-    ]
-    return [path for path in (*(state / "runs" for state in states), Path("runs")) if path.is_dir()]
+    return [path for path in (*(state / "runs" for state in state_dirs()), Path("runs")) if path.is_dir()]
 
 
 async def _find(args: argparse.Namespace) -> RunRecord:
