@@ -79,6 +79,7 @@ async def test_10_the_disk_is_full_inside_a_record(path: RigMaker, disk: Disk) -
             assert (recovery.damage, recovery.scanned) == ([], 0)
             blocks = await archived(rig)
             assert (blocks.missing, blocks.replayed) == (0, blocks.received)
+            assert (await rig.lab.faults())["open"] == []
             await rig.check(quiet="written again, nobody has to know")
 
 
