@@ -18,7 +18,7 @@ from tests.bridge.conftest import Mosquitto, eventually
 from .clock import pause
 from .crowd import dying_holder, flood, slow_reader
 from .instruments import CHAMBER, LEAK_PA, PLACES, SOURCES, VACUUM_PA, Instruments
-from .operator import ANSWER_S
+from .operator import ANSWER_S, Operator
 from .recording import RecorderProcess
 from .service import Service
 from .tally import Tally
@@ -39,6 +39,7 @@ class Rig:
     service: Service
     recorder: RecorderProcess
     lab: Lab
+    operator: Operator
     config: Path
     tally: Tally
 
@@ -171,8 +172,9 @@ class FaultMaker:
 
     async def _holder_died(self) -> None:
         url = str(self._rig.mosquitto.address)
-        if not await dying_holder(url, self._rig.instruments.is_moving):
-            self._rig.tally.say("nobody could take the lease just then")
+        async with self._rig.operator.away():
+            if not await dying_holder(url, self._rig.instruments.is_moving):
+                self._rig.tally.say("nobody could take the lease just then")
 
     async def _reloaded(self) -> None:
         """Something in the file has changed that needs no restart."""

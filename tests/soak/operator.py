@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.client import Lab
@@ -36,6 +38,7 @@ class Operator:
         self._asked: set[str] = set()
         self._current: dict[str, Run] = {}
         self._over = False
+        self._away = False
         instruments.under_way = self._asked.__contains__
 
     async def work(self) -> None:
@@ -48,11 +51,23 @@ class Operator:
         """No new runs; what is under way is aborted."""
         self._over = True
 
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """She leaves the chamber to somebody else, with nothing going on there. Raises `TimeoutError`."""
+        self._away = True
+        try:
+            if (run := self._current.get(CHAMBER)) is not None:
+                await run.abort()
+            await eventually(lambda: CHAMBER not in self._current, ANSWER_S)
+            yield
+        finally:
+            self._away = False
+
     async def _work_with(self, device: str) -> None:
         while not self._over:
             try:
                 async with asyncio.timeout(ANSWER_S) as limit:
-                    if not await self._acknowledged(device):
+                    if not await self._acknowledged(device) or (device == CHAMBER and self._away):
                         await pause(_PAUSE_S)
                         continue
                     if device == CHAMBER and self._dice.random() < 0.3:

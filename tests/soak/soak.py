@@ -120,7 +120,8 @@ async def soak(
         await recorder.start()
         lab = await stack.enter_async_context(connect(str(mosquitto.address), bridge="lab", name="operator"))
         tally.began_s = time.monotonic()
-        broken = Rig(rig, mosquitto, service, recorder, lab, config, tally)
+        operator = Operator(lab, rig, tally, options.seed + 10, options.interval_s)
+        broken = Rig(rig, mosquitto, service, recorder, lab, operator, config, tally)
         await _live(options, broken, outcome, script)
         await _drained(lab, recorder, tally)
         outcome.wall_s = time.monotonic() - tally.began_s
@@ -146,7 +147,7 @@ async def _live(options: Options, rig: Rig, outcome: Outcome, script: Sequence[s
     def may_end() -> bool:
         return not QUIET[0] < (time.monotonic() - tally.began_s) / length_s < QUIET[1]
 
-    operator = Operator(rig.lab, rig.instruments, tally, options.seed + 10, options.interval_s)
+    operator = rig.operator
     faults = FaultMaker(rig, options.seed + 20)
     pause_s = DAY_S / options.speed / options.faults_a_day
     looking = asyncio.create_task(rig.service.look(), name="soak look")
