@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -140,13 +140,16 @@ class CompleteStream:
     async def recorded(self, reached: Mapping[str, int]) -> None:
         """Tell the daemon that everything before these indices is kept. Nothing is told twice.
 
-        Does nothing for a stream without a recorder's name. Raises what the daemon answers.
+        Does nothing for a stream without a recorder's name, nor for one that the daemon has not got: a daemon that is
+        killed may have published samples that it had not on disk, of a stream that the next daemon never sees. Raises
+        what the daemon answers otherwise.
         """
         if not self._recorder:
             return
         for name, index in reached.items():
             if self._told.get(name) != index:
-                await self._ask("recorded", {"recorder": self._recorder, "stream": name, "next_index": index})
+                with suppress(InvalidValue):
+                    await self._ask("recorded", {"recorder": self._recorder, "stream": name, "next_index": index})
                 self._told[name] = index
 
     @property

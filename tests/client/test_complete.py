@@ -13,7 +13,7 @@ from bridge.client.complete import CompleteStream
 from bridge.client.connection import Listener
 from bridge.transfer import codec
 from bridge.transfer.mqtt import Incoming
-from drivers.errors import Busy
+from drivers.errors import Busy, InvalidValue
 from drivers.samples import SampleBlock
 from tests.bridge.fakes import ramp
 
@@ -42,6 +42,8 @@ class Daemon:
             known = {"stream": "pstat-1", "device": "pstat", "first_index": self.forgotten, "next_index": end}
             return [{**known, "recorded": dict(self.recorded)}]
         if method == "recorded":
+            if params["stream"] != "pstat-1":
+                raise InvalidValue(f"stream is {params['stream']!r}; accepted: pstat-1")
             self.recorded[params["recorder"]] = params["next_index"]
             return None
         if self.refusals:
@@ -117,6 +119,17 @@ async def test_only_what_was_handed_on_is_told_as_recorded() -> None:
     assert stream.take() is not None
     await stream.recorded(stream.handed_on())
     assert daemon.recorded == {"archive": 10}
+    await stream.close()
+
+
+async def test_a_stream_that_the_next_daemon_never_saw_keeps_nothing_else_from_being_told() -> None:
+    """A killed daemon had published its first samples, and had none of them on disk."""
+    listener = Listener((), False)
+    daemon = Daemon(ramp(30, 10), listener)
+    stream = CompleteStream(listener, OWN, daemon.ask, "archive", "+")
+    await stream.start()
+    await stream.recorded({"pstat-0": 5, "pstat-1": 20})
+    assert daemon.recorded == {"archive": 20}
     await stream.close()
 
 
