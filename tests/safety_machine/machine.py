@@ -390,8 +390,8 @@ class SafetyMachine(RuleBasedStateMachine):
     @rule(killed=st.booleans())
     def restart(self, killed: bool) -> None:
         if killed:
+            self.do(self.rig.kill())  # its last bytes may still be on the wire, and are its own
             self.judge.daemon_ends(killed=True)
-            self.do(self.rig.kill())
         else:
             self.do(self.rig.stop())
             self.judge.daemon_ends(killed=False)
