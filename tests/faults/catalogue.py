@@ -481,10 +481,11 @@ CATALOGUE: tuple[Fault, ...] = (
     _row(
         61,
         "out of descriptors, memory, processes",
-        "RLIMIT_NOFILE of the running daemon set to what it has open",
+        "RLIMIT_NOFILE and RLIMIT_AS of the running daemon set to what it has",
         "fault `disk`, and why a replay is refused; the run goes on",
         "test_61_out_of_descriptors",
-        pending="memory and processes",
+        "test_61_no_more_memory",
+        pending="processes: RLIMIT_NPROC does not bind root, as whom the tests run",
     ),
     _row(
         62,

@@ -20,6 +20,7 @@ from drivers.errors import RunFailed
 from .archive import acknowledged, archived, fault_told, latched, on_disk
 from .conftest import RigMaker
 from .processes import SECONDS, daemon_process, write_config
+from .test_spool_files import BACKLOG, backlog
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -174,3 +175,28 @@ async def test_61_out_of_descriptors(path: RigMaker, tmp_path: Path) -> None:
             await on_disk(rig)
             await ended(process)
         await rig.check()
+
+
+def size_of(pid: int) -> int:
+    """The address space of a process, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+async def test_61_no_more_memory(path: RigMaker, tmp_path: Path) -> None:
+    """61. The daemon may take no more memory than it has, in the middle of a run. The run goes on; who asks for many
+    samples of the past gets them, since no more than a piece of them is in memory at a time."""
+    count = backlog(tmp_path / "state" / "spool", 10)
+    async with path("pstat", speed=50.0, with_daemon=False) as rig:
+        async with daemon_process(write_config(tmp_path, rig), rig) as process:
+            run = await rig.measuring(samples=10, **QUICK)
+            before = resource.prlimit(process.pid, resource.RLIMIT_AS)
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (size_of(process.pid), before[1]))
+            asked = {"stream": BACKLOG, "first_index": 0, "next_index": count}
+            answer = await rig.lab.request("replay", asked)
+            assert (answer["next_index"], answer["missing"]) == (count, [])
+            await rig.arrived("pstat", rig.recorder.samples("pstat") + 50)
+            await run.abort()
+            await on_disk(rig)
+            assert (await rig.lab.faults())["open"] == []
+            await ended(process)
+        await rig.check(quiet="it needs no more than it has")
