@@ -89,6 +89,7 @@ async def test_47_two_clients_want_the_same_lease(path: RigMaker) -> None:
             rig.told(refused, Busy, "")
             fences.append(granted["fence"])
             loser = (rig.lab, other)[answers.index(refused)]
+            rig.told(await rig.refused(loser.request("lease", {"device": "stage"})), Busy, "")
             move = {"device": "stage", "method": "move_by", "arguments": {"x_m": 1e-6}}
             rig.told(await rig.refused(loser.request("call", move)), Busy, "stage")
             assert len(await rig.lab.request("leases")) == 1
