@@ -65,8 +65,8 @@ class Measurements:
             reasons.append(f"samples cannot be written to the disk: {spool.error.message}")
         elif spool.stalled_s > STALLED_S:
             reasons.append(f"the disk is slow: samples have been in memory only for more than {STALLED_S:g} s")
-        if spool.exhausted:
-            reasons.append("the spool is as large as it may be")
+        if spool.lacking:
+            reasons.append(f"no more samples can be kept: {spool.lacking}")
         configuration = self._configuration()
         if configuration["error"]:
             reasons.append(f"the configuration file is not in force, the earlier one is: {configuration['error']}")

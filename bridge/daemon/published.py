@@ -129,8 +129,7 @@ class PublishedPotentiostat(Potentiostat):
                     observer.cell(self.name, cell)
 
     def _no_room(self, technique: Technique, patience_s: float) -> RunFailed:
-        exhausted = self._supervisor.spool.exhausted
-        why = "the spool is as large as it may be" if exhausted else f"the disk took none for {patience_s:g} s"
+        why = self._supervisor.spool.lacking or f"the disk took none for {patience_s:g} s"
         return RunFailed(
             f"no more samples can be kept, {why}: the source was switched off before a sample is lost",
             device=self.name,

@@ -123,7 +123,7 @@ class Streams:
             raise RunFailed(
                 f"the disk of {self._folder} is too full to begin a run: {free / 1e6:.0f} MB are free, "
                 f"{needed / 1e6:.0f} MB are needed"
-                + (", and the spool is as large as it may be" if self.spool.exhausted else ""),
+                + (f"; {self.spool.lacking}" if self.spool.lacking else ""),
                 operation="begin a run",
                 hint=HINTS[FaultKind.EXHAUSTED],
             )

@@ -270,7 +270,7 @@ async def test_no_disk_left_stops_or_overwrites() -> None:
             assert (spool.streams()["a-1"].first_index == 0) is stop
             files.space = 10
             await changes.until(lambda: _nudged(spool) and spool.exhausted)
-            assert "reserve_bytes" in changes.faults[-1][1] or stop
+            assert "are to be kept free" in changes.faults[-1][1] or stop
 
 
 async def test_other_limits_while_it_runs() -> None:

@@ -40,7 +40,8 @@ class SegmentLog:
         """Recovers what is in the folder. Raises `SpoolFailed` if it cannot be read."""
         self.folder = folder
         self.recovery = Recovery()
-        self.exhausted = False
+        #: what there is too little of, as text; empty if nothing
+        self.lacking = ""
         self._options = options
         self._files = files
         self._told = told
@@ -57,6 +58,11 @@ class SegmentLog:
         self._writer = SegmentWriter(folder, files, options.segment_limit, number, self._opened, self._closed)
         self._reader = Reader(folder, files, self._catalogue, self._damaged)
         self._close_at_ns = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `max_bytes` or `reserve_bytes` is reached."""
+        return bool(self.lacking)
 
     @property
     def bytes_on_disk(self) -> int:
@@ -130,22 +136,26 @@ class SegmentLog:
             for segment in self._catalogue.closed:
                 if not self._lacking() or not self._drop(segment):
                     break
-        was, lacking = self.exhausted, self._lacking()
-        self.exhausted = bool(lacking)
-        if lacking and not was:
+        lacking = self._lacking()
+        if bool(lacking) == self.exhausted:
+            return  # the figures change all the time
+        self.lacking = lacking
+        if lacking:
             self._told(FaultKind.EXHAUSTED, lacking)
 
     def _lacking(self) -> str:
         """What there is too little of; empty if nothing."""
         taken, limit = self._catalogue.bytes, self._options.max_bytes
         if taken > limit:
-            return f"the spool takes {taken} bytes; max_bytes is {limit}"
+            return f"samples take {taken / 1e6:.1f} MB, they may take {limit / 1e6:.1f} MB"
         try:
             free = self.free_bytes()
         except OSError as error:
             return f"how much of the disk is free cannot be found out: {explain(error)}"
         reserve = self._options.reserve_bytes
-        return f"{free} bytes of the disk are free; reserve_bytes is {reserve}" if free < reserve else ""
+        if free >= reserve:
+            return ""
+        return f"{free / 1e6:.1f} MB of the disk are free, {reserve / 1e6:.1f} MB are to be kept free"
 
     def _drop(self, segment: Segment) -> bool:
         """Remove a segment; one that is damaged is renamed instead, for whoever wants to know why."""

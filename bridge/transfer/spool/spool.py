@@ -96,6 +96,11 @@ class Spool:
         return self._log.exhausted
 
     @property
+    def lacking(self) -> str:
+        """Why it is exhausted, in words; empty if it is not."""
+        return self._log.lacking
+
+    @property
     def stalled_s(self) -> float:
         """For how long nothing has become durable although something waits."""
         return time.monotonic() - self._moved_s if self.queue_bytes else 0.0
