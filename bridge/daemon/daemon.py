@@ -131,6 +131,7 @@ class Daemon:
         self._requests: Requests
         self._supervision: Supervision
         self._reloading: Reloading
+        self._reload_asked = False
         self._heartbeats = Heartbeats()
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -155,8 +156,8 @@ class Daemon:
     def _reload_soon(self) -> None:
         if hasattr(self, "_reloading"):
             self._spawn(self._reloading.on_signal(), "reload")
-        else:
-            LOG.warning("SIGHUP came while the daemon was starting; it reads its configuration anyway")
+        else:  # the file was read before, and devices are looked for now
+            self._reload_asked = True
 
     async def __aenter__(self) -> Self:
         try:
@@ -210,6 +211,8 @@ class Daemon:
             async with asyncio.timeout(FIRST_TRY_S):
                 await self.uplink.connected.wait()
         notify("READY=1")
+        if self._reload_asked:
+            self._reload_soon()
 
     async def _tell_how_it_is(self) -> None:
         """On a topic; and for Prometheus, if it is asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import urllib.request
@@ -355,6 +356,20 @@ async def test_sighup(tmp_path: Path) -> None:
                 await listener.until(lambda: listener.count(SAMPLES) >= seen + 2)
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0
+
+
+async def test_sighup_while_the_daemon_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file was read when the process began; what changed in it meanwhile is not lost."""
+    monkeypatch.setattr(os, "isatty", lambda _: False)
+    path = tmp_path / "lab.toml"
+    text = f'[bridge]\nstate_dir = "state"\n[broker]\nport = {free_port()}\n[spool]\nkeep = "1 day"\n'
+    path.write_text(text)
+    starting = Daemon(load(path), file=path)
+    starting.handle_signals()
+    path.write_text(text.replace("1 day", "2 days"))
+    os.kill(os.getpid(), signal.SIGHUP)
+    async with starting:
+        await eventually(lambda: starting.config.spool.keep_s == 2 * 86_400.0)
 
 
 def heard(notified: socket.socket) -> bytes:
