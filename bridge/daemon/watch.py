@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from bridge.analysis.health.detector import Finding, Situation
 from bridge.analysis.health.watch import HealthWatch
 from drivers.errors import HealthStop
 from drivers.interfaces import PotentiostatCapabilities
-from drivers.samples import SampleBlock
+from drivers.samples import Array, SampleBlock
 from drivers.techniques import Galvanostatic, Technique
 
 from .watch_options import WatchOptions
@@ -79,9 +80,7 @@ class RunWatch:
         watch = self._watches[device]
         found = []
         if len(block) and "voltage_v" in block.data:
-            columns = [block[name] for name in ("time_s", "voltage_v", "current_a", "flags")]
-            timed = np.isfinite(columns[0])  # a sample of which not even the time arrived cannot be judged
-            found = watch.add(*(columns if timed.all() else [column[timed] for column in columns]))
+            found = watch.add(*_timed(block))
         if block.end is not None:
             found += watch.finish(block.end)
         for finding in found:
@@ -159,6 +158,15 @@ class RunWatch:
             said = (*limits, self._known("voltage_min_v", None), self._known("voltage_max_v", None))
             return any(value is not None for value in said)
         return True
+
+
+def _timed(block: SampleBlock) -> list[Array]:
+    """Time, voltage, current and flags; a sample of which not even the time arrived cannot be judged."""
+    columns = [block["time_s"], block["voltage_v"], block["current_a"], block["flags"]]
+    if len(block) == 1 and math.isfinite(columns[0][0]):  # the usual case, where each microsecond counts
+        return columns
+    timed = np.isfinite(columns[0])
+    return columns if timed.all() else [column[timed] for column in columns]
 
 
 def _settling(technique: Technique, capabilities: PotentiostatCapabilities) -> float:

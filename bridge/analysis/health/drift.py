@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,6 +28,9 @@ _NEEDED = 2
 #: Spans of which the scatter is estimated.
 _SCATTER = 8
 _SIGMAS = 6.0
+#: So many samples are judged one by one.
+_FEW = 4
+_BAD = int(Flag.OVERLOAD | Flag.COMPLIANCE | Flag.RANGE_COMPLIANCE | Flag.SETTLING)
 _LOOK = "Compare with a known resistor and with the lead open; let the instrument warm up; keep its leads still."
 
 
@@ -59,25 +63,37 @@ class DriftDetector:
         set_a = situation.set_a
         if not set_a or not isinstance(situation.technique, Galvanostatic) or not len(samples):
             return []
-        number = np.floor(samples.time_s / self._span_s).astype(np.int64)
-        bad = (samples.flags & int(Flag.OVERLOAD | Flag.COMPLIANCE | Flag.RANGE_COMPLIANCE | Flag.SETTLING)) != 0
-        bad |= ~np.isfinite(samples.current_a) | (samples.time_s < situation.quiet_s)
         found: list[Finding] = []
-        at = 0
-        while at < len(samples):
-            stop = int(np.searchsorted(number, number[at], side="right"))
-            if number[at] != self._number:
+        for number, at, away in (self._few if len(samples) <= _FEW else self._many)(samples, situation, set_a):
+            if number != self._number:
                 found += self._judge(
                     float(self._number + 1) * self._span_s, samples.index + at * samples.stride, situation
                 )
-                self._number, self._sum, self._squares, self._count = int(number[at]), 0.0, 0.0, 0
-            away = (samples.current_a[at:stop] - set_a)[~bad[at:stop]]
-            for value in away.tolist():  # one by one, so that the sum does not depend on the cuts
+                self._number, self._sum, self._squares, self._count = number, 0.0, 0.0, 0
+            for value in away:  # one by one, so that the sum does not depend on the cuts
                 self._sum += value
                 self._squares += value * value
             self._count += len(away)
-            at = stop
         return found
+
+    def _few(self, samples: Samples, situation: Situation, set_a: float) -> Iterator[tuple[int, int, list[float]]]:
+        """Number of the span, place of the first sample, deviations of those that count. A sample that comes alone
+        costs less so than by numpy, and at 100 samples a second they do."""
+        columns = (samples.time_s.tolist(), samples.current_a.tolist(), samples.flags.tolist())
+        for at, (time_s, current_a, flags) in enumerate(zip(*columns, strict=True)):
+            counts = not flags & _BAD and math.isfinite(current_a) and time_s >= situation.quiet_s
+            yield math.floor(time_s / self._span_s), at, [current_a - set_a] if counts else []
+
+    def _many(self, samples: Samples, situation: Situation, set_a: float) -> Iterator[tuple[int, int, list[float]]]:
+        """As `_few`, a span at a time."""
+        number = np.floor(samples.time_s / self._span_s).astype(np.int64)
+        bad = (samples.flags & _BAD) != 0
+        bad |= ~np.isfinite(samples.current_a) | (samples.time_s < situation.quiet_s)
+        at = 0
+        while at < len(samples):
+            stop = int(np.searchsorted(number, number[at], side="right"))
+            yield int(number[at]), at, (samples.current_a[at:stop] - set_a)[~bad[at:stop]].tolist()
+            at = stop
 
     def finish(self, end: EndReason | None, situation: Situation) -> list[Finding]:
         return []
