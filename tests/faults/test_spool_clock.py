@@ -27,7 +27,7 @@ async def test_17_the_step_is_recorded(
         monkeypatch.setattr(time, "time", lambda: wall() + seconds)
         monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + round(seconds * 1e9))
         event = await rig.recorder.event("the computer's clock was set")
-        assert event["values"]["step_s"] == pytest.approx(seconds, abs=0.5)
+        assert abs(event["values"]["step_s"] - seconds) < 0.5
         assert event["severity"] == "warning"
         await rig.arrived("pstat", rig.recorder.samples("pstat") + 20)
         await run.abort()
@@ -39,4 +39,4 @@ async def test_17_the_step_is_recorded(
         await rig.check(quiet="an event and the audit say it")
     lines = [line for file in (tmp_path / "state" / "audit").iterdir() for line in file.read_text().splitlines()]
     (audited,) = [json.loads(line) for line in lines if "clock set" in line]
-    assert audited["step_s"] == pytest.approx(seconds, abs=0.5)
+    assert abs(audited["step_s"] - seconds) < 0.5
