@@ -87,7 +87,7 @@ async def test_18_the_computer_sleeps(path: RigMaker, monkeypatch: pytest.Monkey
         event = await rig.recorder.event(
             "the computer slept for 3600 s: all leases are void, and samples may be missing"
         )
-        assert event["values"]["slept_s"] == pytest.approx(3600.0, abs=1.0)
+        assert 3599.0 < event["values"]["slept_s"] < 3601.0
         rig.told(await move, MoveFailed, "stage")
         assert await rig.lab.request("leases") == []
         assert {ended["stopped"] == ["stage"] for ended in audited(rig, "lease ended")} == {True}
@@ -149,13 +149,13 @@ async def test_55_a_stop_while_a_source_keeps_its_reading_to_itself(path: RigMak
     answer. The next that it gets is what switches it off."""
     async with path("pstat", options={"pstat": {"timeout": 2.0}}) as rig:
         run = await rig.measuring()
-        rig.mock("pstat").timeline.speed = 1.0
         withheld = rig.served["pstat"].faults.silence()
         await eventually(lambda: withheld.hits > 0)
         asked = len(rig.mock("pstat").record)
         stopping = asyncio.ensure_future(rig.lab.emergency_stop())
-        await eventually(lambda: not rig.witness.is_on("pstat"))
+        await eventually(lambda: len(rig.mock("pstat").record) >= asked + 2)
         assert rig.mock("pstat").record[asked : asked + 2] == [":OUTP:SMOD HIMP", ":OUTP OFF"]
+        await eventually(lambda: not rig.witness.is_on("pstat"))
         rig.served["pstat"].faults.clear()
         await stopping
         assert (await rig.ended(run))["status"] == "aborted"
