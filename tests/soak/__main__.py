@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.WARNING)  # a client tells each outage
     options = Options(args.days, args.seed, args.seconds, args.speed, args.interval, args.faults)
     with tempfile.TemporaryDirectory(prefix="picobridge-soak-") as temporary:
-        folder = args.folder or Path(temporary)
+        folder = (args.folder or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        outcome = asyncio.run(soak(options, folder, follow=follower(args.folder, quiet=args.json)))
+        outcome = asyncio.run(soak(options, folder, follow=follower(folder if args.folder else None, quiet=args.json)))
         outcome.problems.extend(judge_use(options, outcome))
         if args.folder:
             (folder / "soak.json").write_text(json.dumps(as_json(options, outcome), indent=1))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from mocks.world.clock import EPOCH_NS, NS
+
+#: Where `python -m tests.soak...` finds the modules.
+ROOT = Path(__file__).parents[2]
 
 
 async def pause(seconds: float) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy
 
-from .clock import pause
+from .clock import ROOT, pause
 from .rows import read
 
 
@@ -26,7 +26,7 @@ class RecorderProcess:
     async def start(self) -> None:
         arguments = ("-m", "tests.soak.recorder", self._url, str(self._folder))
         with (self._folder / "recorder.log").open("a") as log:
-            self._process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=log)
+            self._process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=log, cwd=ROOT)
         self.starts += 1
 
     async def kill(self) -> None:

@@ -15,7 +15,7 @@ from benchmarks.machine import cpu_s, rss_bytes
 from tests.bridge.conftest import eventually
 from tests.faults.processes import make_safe
 
-from .clock import pause
+from .clock import ROOT, pause
 from .tally import Tally
 
 #: How often the process is looked at, real seconds.
@@ -71,7 +71,7 @@ class Service:
 
     async def start(self) -> None:
         with self._config.with_suffix(".log").open("a") as log:
-            self._process = await asyncio.create_subprocess_exec(sys.executable, *self._arguments, stderr=log)
+            self._process = await asyncio.create_subprocess_exec(sys.executable, *self._arguments, stderr=log, cwd=ROOT)
         self.lives.append(Life(self._process.pid, time.monotonic(), self._tally.runs["started"]))
 
     async def kill(self) -> None:
