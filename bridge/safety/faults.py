@@ -62,6 +62,11 @@ class Latched:
     def cause_gone(self) -> bool:
         return bool(self.ticket)
 
+    @property
+    def stored(self) -> bool:
+        """Whether the disk says the same of it."""
+        return self.fault is not None and (self.fault.text, self.fault.cause_gone) == (self.text, self.cause_gone)
+
     def __str__(self) -> str:
         number = "not yet stored" if self.id is None else f"fault {self.id}"
         return f"{self.text} ({number}, {'the cause is gone' if self.cause_gone else 'the cause is still there'})"
@@ -143,16 +148,27 @@ class Faults:
         said = self._latched[key]
         fault = await self._store.raise_fault(*key, said.text, hint=said.hint, detail=detail, at_ns=self._clock_ns())
         self._latched[key] = replace(self._latched[key], fault=fault)
-        if self._latched[key].cause_gone:
-            await self._store.set_cause_gone(fault.id, True)
+        await self._store_cause(key)
+
+    async def _store_cause(self, key: tuple[str, str]) -> None:
+        """What is known of its cause now; of a fault that has no number yet it is stored together with it."""
+        known = self._latched.get(key)
+        if known is None or known.fault is None or known.fault.cause_gone == known.cause_gone:
+            return
+        fault = await self._store.set_cause_gone(known.fault.id, known.cause_gone)
+        self._latched[key] = replace(self._latched[key], fault=fault)
 
     async def store_again(self) -> int:
-        """Faults that could not be put on disk when they came, once more: until then they have no number, and nobody
-        can acknowledge them. How many there were. Raises what the store raises."""
+        """What could not be put on disk when it came, once more: a fault without a number, or whose cause is there for
+        the disk, cannot be acknowledged. How many there were. Raises what the store raises."""
         async with self._writing:
-            missing = [key for key, one in self._latched.items() if one.fault is None]
+            missing = [key for key, one in self._latched.items() if not one.stored]
             for key in missing:
-                await self._store_fault(key, {})
+                one = self._latched[key]
+                if one.fault is None or one.fault.text != one.text:
+                    await self._store_fault(key, {})
+                else:
+                    await self._store_cause(key)
         return len(missing)
 
     async def latch_and_make_safe(
@@ -177,7 +193,10 @@ class Faults:
     # --- the cause ---------------------------------------------------------------------------------------------------
 
     async def cause_gone(self, kind: str, device: str, gone: bool = True) -> Latched | None:
-        """What caused an open fault is over, or is there again; that alone clears nothing. None if none is open."""
+        """What caused an open fault is over, or is there again; that alone clears nothing. None if none is open.
+
+        Raises what the store raises; it counts nevertheless, and is stored by an acknowledgement or by `store_again`.
+        """
         key = kind, device
         known = self._latched.get(key)
         if known is None or known.cause_gone == gone:
@@ -185,10 +204,7 @@ class Faults:
         ticket = secrets.token_hex(4) if gone else ""
         self._latched[key] = replace(known, ticket=ticket)
         async with self._writing:
-            fault = self._latched[key].fault if key in self._latched else None
-            if fault is not None:
-                stored = await self._store.set_cause_gone(fault.id, gone)
-                self._latched[key] = replace(self._latched[key], fault=stored)
+            await self._store_cause(key)
         return self._latched.get(key)
 
     # --- acknowledging -----------------------------------------------------------------------------------------------
@@ -222,9 +238,13 @@ class Faults:
                 hint="Look at the faults again, and acknowledge what is there now, with its ticket.",
             )
         async with self._writing:
+            await self._store_cause(key)
             fault = await self._store.acknowledge(number, by, at_ns=self._clock_ns())
-            if self._latched.get(key) is known:  # else it has come back meanwhile
+            left = self._latched.get(key)
+            if left is not None and left.ticket == known.ticket:
                 del self._latched[key]
+            elif left is not None and left.id == number:  # it has come back meanwhile, and gets a number of its own
+                self._latched[key] = replace(left, fault=None)
         return fault
 
     # --- what is forbidden -------------------------------------------------------------------------------------------
