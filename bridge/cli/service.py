@@ -28,7 +28,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 async def run_daemon(args: argparse.Namespace) -> int:
-    """Until SIGTERM or SIGINT. Exit status 1 if samples could not be delivered before the end."""
+    """Until SIGTERM or SIGINT. Exit status 1 if samples could not be delivered before the end, or a device was not
+    proven safe: systemd then runs make-safe once more."""
     logs.configure(verbose=args.verbose)
     faulthandler.enable()  # where every thread was, when the watchdog's SIGABRT comes
     config = load(args.config)
@@ -42,7 +43,7 @@ async def run_daemon(args: argparse.Namespace) -> int:
         # what is here now stays: looking through it for garbage would take 20 ms, in which no limit is checked
         gc.freeze()
         await daemon.stopped.wait()
-    return 1 if daemon.left_behind else 0
+    return 1 if daemon.left_behind or daemon.unproven else 0
 
 
 async def run_check(args: argparse.Namespace) -> int:

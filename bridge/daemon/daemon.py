@@ -109,6 +109,8 @@ class Daemon:
         self.stopped = asyncio.Event()
         #: samples that could not be flushed when stopping
         self.left_behind = 0
+        #: devices that could not be proven safe when stopping
+        self.unproven: list[str] = []
         self.broker: BrokerAddress
         self.devices: dict[str, DeviceSupervisor] = {}
         self.uplink: Uplink
@@ -294,7 +296,7 @@ class Daemon:
             self.topics,
             self._guard,
         )
-        safety = SafetyRequests(self._guard, self._observer, self._events)
+        safety = SafetyRequests(self._guard, self._observer, self._events, self.devices)
         self._requests = Requests(
             {**methods.handlers, **safety.handlers, **self.streams.handlers},
             self.uplink,
@@ -383,6 +385,9 @@ class Daemon:
 
     async def _wind_down(self) -> None:
         running = self.runs.cancel_all()
+        held = {supervisor.name for run in running for supervisor in run.supervisors}
+        free = [supervisor.make_safe() for name, supervisor in self.devices.items() if name not in held]
+        await asyncio.gather(*free)  # at once; a run's own are made safe as it ends
         if hasattr(self, "_reloading"):
             await self._reloading.close()
         await self._requests.close()
@@ -394,6 +399,7 @@ class Daemon:
                 task.cancel()
         await asyncio.gather(*(t for t in self._tasks if t not in uplink_tasks), return_exceptions=True)
         await asyncio.gather(*(supervisor.close() for supervisor in self.devices.values()))
+        self.unproven = [name for name, supervisor in self.devices.items() if supervisor.unproven]
         await self._guard.close()
         self.uplink.retain(self.topics.status, dumps(self._status("offline")))
         if uplink_tasks and not await self.uplink.flush(self._flush_s):

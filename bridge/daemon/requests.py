@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import OrderedDict
@@ -46,6 +47,8 @@ REPLY_TO: ContextVar[str] = ContextVar("reply_to", default="")
 AT_ONCE = 64
 #: Answers are kept until their request has expired; while there are so many, new requests are refused.
 ANSWERS = 20_000
+#: So many are looked at each time, whether they can go.
+_FORGET_AT_ONCE = 64
 
 
 @dataclass(slots=True)
@@ -129,11 +132,11 @@ class Requests:
                 f"request/{method} is retained on the broker; it was not executed",
                 hint="Publish requests without the retain flag; an empty retained message on its topic removes it.",
             )
-        if self._closing:
-            raise Refused("the daemon is stopping")
         if method in STOPS and method in self._handlers:
             self._stop(user, method, incoming, lane)
             return
+        if self._closing:
+            raise Refused("the daemon is stopping")
         self._gate.admit(user, method)
         request = decode_request(method, incoming.payload, defaults=self._defaults(user, incoming))
         caller = self._gate.caller(user, request)
@@ -221,11 +224,13 @@ class Requests:
 
     def _forget_answers(self) -> None:
         now = time.time()
-        while self._answers:
-            name, oldest = next(iter(self._answers.items()))
-            if oldest.until_s > now or oldest.reply is None:
+        for name, oldest in list(itertools.islice(self._answers.items(), _FORGET_AT_ONCE)):
+            if oldest.until_s > now:
                 break
-            del self._answers[name]
+            if oldest.reply is None:  # under way still: the next ones are looked at meanwhile
+                self._answers.move_to_end(name)
+            else:
+                del self._answers[name]
 
     async def _execute(
         self, request: Request, caller: Caller, handler: Handler, answer: _Answer, incoming: Incoming

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from .events import Events
 from .guard import Guard
 from .observing import Observer
 from .params import accept, text_of, whole_number
+from .supervisor import DeviceSupervisor
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
@@ -31,7 +33,10 @@ def asker() -> str:
 class SafetyRequests:
     """`handlers` are the methods by name."""
 
-    def __init__(self, guard: Guard, observer: Observer, events: Events) -> None:
+    def __init__(
+        self, guard: Guard, observer: Observer, events: Events, devices: Mapping[str, DeviceSupervisor]
+    ) -> None:
+        self._devices = devices
         self._guard = guard
         self._observer = observer
         self._events = events
@@ -64,6 +69,8 @@ class SafetyRequests:
     async def _release(self, params: Mapping[str, Any]) -> Any:
         accept(params, "lease")
         lease = self._guard.leases.release(text_of(params, "lease"))
+        if lease is not None:
+            await self._end_motion(lease.group, f"{lease.holder} has let {lease.group} go")
         return None if lease is None else self._described(lease)
 
     async def _take_over(self, params: Mapping[str, Any]) -> Any:
@@ -73,11 +80,22 @@ class SafetyRequests:
         lease, ended = await self._guard.leases.take_over(self._target(params), asker(), reason, _ttl(params))
         if ended is not None:
             self._events.publish("safety", ended.why, severity="warning", holder=ended.lease.holder, by=lease.holder)
+            await self._end_motion(lease.group, ended.why)
         return self._described(lease)
 
     async def _leases(self, params: Mapping[str, Any]) -> Any:
         accept(params)
         return [self._described(lease, secret=True) for lease in self._guard.leases.held()]
+
+    async def _end_motion(self, group: str, why: str) -> None:
+        """What somebody had begun who does not control it any more is stopped: nobody would see to it."""
+        members = self._guard.leases.members(group)
+        acts = [act for act in self._guard.interlocks.under_way() if act.device in members and not act.run]
+        moving = [name for name in dict.fromkeys(act.device for act in acts) if name in self._devices]
+        if moving:
+            text = f"{why}: {' and '.join(moving)} was stopped"
+            self._events.publish("safety", text, severity="warning", group=group)
+            await asyncio.gather(*(self._devices[name].make_safe() for name in moving))
 
     def _target(self, params: Mapping[str, Any]) -> str:
         name = text_of(params, "device")

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.access.caller import CALLER
 from bridge.store.cursor_table import CursorTable
 from bridge.transfer.pump import SamplePump
-from bridge.transfer.replay import Replay, Stored
+from bridge.transfer.replay import Replay, Replayed, Stored
 from bridge.transfer.spool import HINTS, FaultKind, Spool, SpoolOptions, StreamRange
 from bridge.transfer.topics import Topics, checked_name
 from bridge.transfer.uplink import Uplink
@@ -32,6 +32,10 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 #: One request for a replay is answered with so much; its asker goes on from there.
 REPLAY_BYTES = 8_000_000
 REPLAYS_AT_ONCE = 8
+#: A disk that hangs does not keep the daemon from ending.
+CLOSE_S = 10.0
+#: So long is waited for the disk, before it is answered with what there is.
+DURABLE_S = 5.0
 #: How often what nobody needs any more is deleted.
 RELEASE_S = 10.0
 
@@ -102,7 +106,10 @@ class Streams:
     async def close(self) -> None:
         """All that was taken is on disk, or the log says that it is not."""
         try:
-            await self.spool.close()
+            async with asyncio.timeout(CLOSE_S):
+                await self.spool.close()
+        except TimeoutError:
+            LOG.error("the disk of %s does not answer: what it was given last may be lost", self._folder)
         except PicobridgeError as error:
             LOG.error("%s", error)
 
@@ -122,8 +129,7 @@ class Streams:
         if self.spool.exhausted or free < needed:
             raise RunFailed(
                 f"the disk of {self._folder} is too full to begin a run: {free / 1e6:.0f} MB are free, "
-                f"{needed / 1e6:.0f} MB are needed"
-                + (f"; {self.spool.lacking}" if self.spool.lacking else ""),
+                f"{needed / 1e6:.0f} MB are needed" + (f"; {self.spool.lacking}" if self.spool.lacking else ""),
                 operation="begin a run",
                 hint=HINTS[FaultKind.EXHAUSTED],
             )
@@ -230,7 +236,7 @@ class Streams:
                 hint=f"Call the recorder {caller.user}, or {caller.user}-something.",
             )
         stream = self._known_stream(params)
-        next_index = whole_number(params, "next_index")
+        next_index = min(whole_number(params, "next_index"), self._reached(stream))
         cursor = await self._cursors.acknowledge(recorder, stream, next_index, at_ns=time.time_ns())
         return {"recorder": recorder, "stream": stream, "next_index": cursor.next_index}
 
@@ -246,20 +252,12 @@ class Streams:
             raise InvalidValue("reply_to is missing; accepted: a topic below <prefix>/reply/; samples go beside it")
         if self._replays >= REPLAYS_AT_ONCE:
             raise Busy(f"{self._replays} replays are under way", hint="Ask again when one has been answered.")
-        await self._until_durable(stream, after)
-
-        async def read(index: int, limit_bytes: int) -> Sequence[Stored]:
-            return await asyncio.to_thread(self.spool.read, stream, index, limit_bytes)
-
-        replay = Replay(read, self._uplink.wake, first, after, REPLAY_BYTES)
-        topic = self._topics.replay_of(reply_to)
-        self._uplink.attach_past(replay, topic)
         self._replays += 1
         try:
-            done = await replay.run()
+            topic = self._topics.replay_of(reply_to)
+            done = await self._sent_again(stream, first, await self._until_durable(stream, first, after), topic)
         finally:
             self._replays -= 1
-            self._uplink.detach_past(replay)
         return {
             "stream": stream,
             "first_index": first,
@@ -269,11 +267,41 @@ class Streams:
             "topic": topic,
         }
 
-    async def _until_durable(self, stream: str, after: int) -> None:
-        """What was taken a moment ago is about to be; while the disk refuses, it is not waited for."""
+    async def _sent_again(self, stream: str, first: int, after: int, topic: str) -> Replayed:
+        async def read(index: int, limit_bytes: int) -> Sequence[Stored]:
+            return await asyncio.to_thread(self.spool.read, stream, index, limit_bytes)
+
+        replay = Replay(read, self._uplink.wake, first, after, REPLAY_BYTES)
+        self._uplink.attach_past(replay, topic)
+        try:
+            return await replay.run()
+        finally:
+            self._uplink.detach_past(replay)
+
+    async def _until_durable(self, stream: str, first: int, after: int) -> int:
+        """Up to which index of those asked for there are samples on disk; what was taken a moment ago is waited for.
+
+        Raises `Busy` if there is nothing yet: it is not missing, it is not there.
+        """
         pump = next((pump for pump in self._pumps if pump.stream == stream), None)
-        if pump is not None and self.spool.error is None:
-            await self.spool.synced(stream, min(after, pump.next_index))
+        if pump is None:
+            return after
+        wanted = min(after, pump.next_index)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DURABLE_S):
+                await self.spool.synced(stream, wanted)
+        on_disk = min(wanted, self.spool.durable(stream))
+        if on_disk <= first:
+            raise Busy(
+                f"sample {first} of {stream} is not on disk yet; there are {on_disk}",
+                hint="Ask again later." if self.spool.error is None else self.spool.error.hint,
+            )
+        return on_disk
+
+    def _reached(self, stream: str) -> int:
+        """Nobody has more of a stream than there is."""
+        pump = next((pump for pump in self._pumps if pump.stream == stream), None)
+        return pump.next_index if pump is not None else self.spool.streams()[stream].next_index
 
     def _known_stream(self, params: Mapping[str, Any]) -> str:
         stream = text_of(params, "stream")

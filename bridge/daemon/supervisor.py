@@ -115,6 +115,8 @@ class DeviceSupervisor:
         self.was_connected = asyncio.Event()
         #: set when it is taken out of the configuration: nothing is begun with it any more
         self.retired = False
+        #: closing it did not prove that it is safe
+        self.unproven = False
         self.pump: SamplePump | None = None
         self.latest: Throttle[SampleBlock] = Throttle(LATEST_S, self._publish_sample)
         self._config = config
@@ -177,6 +179,7 @@ class DeviceSupervisor:
             async with asyncio.timeout(SAFE_TIMEOUT_S):
                 await self.device.close()
         except Exception as error:
+            self.unproven = True
             self._unsafe(error)
         self._counters.flush()
         self._set("closed", None)

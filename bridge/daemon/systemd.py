@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Mapping
 
-
 LOG = logging.getLogger("picobridge.systemd")
 
 

@@ -72,7 +72,12 @@ class Client(aiomqtt.Client):
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
         def begin() -> None:
-            self._loop.add_reader(sock.fileno(), self._read)
+            if (descriptor := sock.fileno()) < 0:
+                return  # closed already, by a broker that refuses
+            # an earlier socket of this number may have been closed before the loop let go of it
+            self._loop.remove_writer(descriptor)
+            self._loop.remove_reader(descriptor)
+            self._loop.add_reader(descriptor, self._read)
             self._misc_task = self._loop.create_task(self._misc_loop())
 
         self._loop.call_soon_threadsafe(begin)  # this is the thread that connects

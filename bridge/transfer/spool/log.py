@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from .recovery import Recovery, recover, set_aside
 from .scan import Hole
 from .segment import Segment
 from .writer import SegmentWriter
+
+LOG = logging.getLogger("picobridge.spool")
 
 Told = Callable[[FaultKind, str], None]
 
@@ -47,6 +50,7 @@ class SegmentLog:
         self._told = told
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
+        self._opened_wall_ns, self._opened_monotonic_ns = wall_ns(), monotonic_ns()
         self._floor: dict[str, int] = {}
         begun = time.monotonic()
         try:
@@ -125,16 +129,24 @@ class SegmentLog:
         floor = self._floor
         if not floor:
             return
-        old_ns = self._wall_ns() - int(self._options.keep_s * 1e9)
+        old_ns = self._now_ns() - int(self._options.keep_s * 1e9)
         for segment in self._catalogue.closed:
             needed = any(part.next_index > floor.get(stream, 0) for stream, part in segment.parts.items())
             if not needed and segment.last_wall_ns <= old_ns and not self._drop(segment):
                 return
 
+    def _now_ns(self) -> int:
+        """Wall time, but no more of it than has passed since the start: a clock that is set ahead makes nothing old."""
+        return min(self._wall_ns(), self._opened_wall_ns + self._monotonic_ns() - self._opened_monotonic_ns)
+
     def _see_to_room(self) -> None:
+        """The oldest make room for the newest, but not for what somebody else fills the disk with."""
         if self._options.when_full == "overwrite":
             for segment in self._catalogue.closed:
-                if not self._lacking() or not self._drop(segment):
+                if self._catalogue.bytes <= self._options.max_bytes:
+                    break
+                LOG.warning("%s makes room: its samples cannot be asked for again", segment.name)
+                if not self._drop(segment):
                     break
         lacking = self._lacking()
         if bool(lacking) == self.exhausted:
