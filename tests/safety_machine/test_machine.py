@@ -20,5 +20,5 @@ class TestSafetyMachine(SafetyMachine.TestCase):  # type: ignore[misc, name-defi
 
     def runTest(self) -> None:
         super().runTest()
-        for what in ("stage moves", "tip moves", "pstat energised", "latched emergency_stop"):
-            assert SEEN[what] >= 1, f"{what} {SEEN[what]} times: nothing was tried; {SEEN}"
+        for several in (("stage moves", "tip moves"), ("pstat energised",), ("latched emergency_stop",)):
+            assert sum(SEEN[what] for what in several) >= 1, f"{several}: nothing was tried; {SEEN}"
