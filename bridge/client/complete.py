@@ -7,6 +7,7 @@ away. The indices of a stream show each gap; the daemon's spool has what is miss
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -26,24 +27,42 @@ Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 CHECK_S = 2.0
 #: So long after a refused or unanswered question it is asked again.
 AGAIN_S = 1.0
-#: New blocks that wait behind a gap take at most so much memory, a stream; more is left to the next replay.
+#: Blocks that wait behind a gap take at most so much memory, a stream; more is left to the next replay.
 HELD_BYTES = 16_000_000
 #: While so many blocks wait to be taken, no more are asked for.
 READY_BLOCKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A block that waits behind a gap; `again` if it came by replay."""
+
+    block: SampleBlock
+    again: bool
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """The end of a technique may be a block without samples: it stands before what follows it."""
+        return self.block.first_index, self.block.next_index, self.block.start_time_ns
 
 
 @dataclass(slots=True)
 class _Stream:
     """`expected` is the index of the next sample to be handed on, `known` that of the next one the daemon will take."""
 
-    device: str
     expected: int
     known: int
     #: `expected` when it was checked last: samples that are still on their way are not missing
     checked: int = -1
-    held: deque[SampleBlock] = field(default_factory=deque)
+    #: in order, none twice
+    held: list[_Held] = field(default_factory=list)
     held_bytes: int = 0
     filling: asyncio.Task[None] | None = None
+
+    @property
+    def gap_end(self) -> int:
+        """Up to where (exclusive) samples are missing if any are."""
+        return self.held[0].block.first_index if self.held else self.known
 
 
 class CompleteStream:
@@ -85,7 +104,7 @@ class CompleteStream:
             begun = known["recorded"].get(self._recorder) if self._recorder else None
             if begun is None:
                 begun = known["first_index"] if self._recorder else known["next_index"]
-            self._stream(known["stream"], known["device"], int(begun)).known = int(known["next_index"])
+            self._stream(known["stream"], int(begun)).known = int(known["next_index"])
         self._checked_s = asyncio.get_running_loop().time()
         self._fill_gaps()
 
@@ -116,7 +135,7 @@ class CompleteStream:
         except PicobridgeError:
             known = []
         for each in known:
-            stream = self._stream(each["stream"], each["device"], int(each["first_index"]))
+            stream = self._stream(each["stream"], int(each["first_index"]))
             stream.known = max(stream.known, int(each["next_index"]))
         self._checked_s = asyncio.get_running_loop().time()
         self._take_all()
@@ -159,9 +178,9 @@ class CompleteStream:
 
     # --- putting in order --------------------------------------------------------------------------------------
 
-    def _stream(self, name: str, device: str, begin: int) -> _Stream:
+    def _stream(self, name: str, begin: int) -> _Stream:
         if name not in self._streams:
-            self._streams[name] = _Stream(device, begin, begin)
+            self._streams[name] = _Stream(begin, begin)
         return self._streams[name]
 
     def _take_all(self) -> None:
@@ -176,26 +195,31 @@ class CompleteStream:
             self.malformed += 1
             return
         again = message.topic == self._own_topic
-        self._sort_in(block, "" if again else message.topic.split("/")[-2], again=again)
+        # all who follow streams over one connection hear what any of them asked for
+        if not again or block.stream in self._streams:
+            self._sort_in(block, again=again)
 
-    def _sort_in(self, block: SampleBlock, device: str, *, again: bool) -> None:
-        stream = self._stream(block.stream, device, block.first_index)
+    def _sort_in(self, block: SampleBlock, *, again: bool) -> None:
+        stream = self._stream(block.stream, block.first_index)
         stream.known = max(stream.known, block.next_index)
         if block.first_index <= stream.expected:
             self._hand_on(stream, block, again=again)
             self._hand_on_held(stream)
-        elif again:
-            # the daemon sends a range in order: what it left out, it does not have
-            self._give_up(stream, block.first_index)
-            self._hand_on(stream, block, again=True)
-        else:
-            size = codec.sample_bytes(block)
-            if stream.held_bytes + size <= HELD_BYTES:
-                stream.held.append(block)
-                stream.held_bytes += size
+        else:  # in a replay, too: the broker may have dropped what was before it
+            self._hold(stream, _Held(block, again))
             self._fill(block.stream, stream)
 
-    def _hand_on(self, stream: _Stream, block: SampleBlock, *, again: bool = False) -> None:
+    def _hold(self, stream: _Stream, held: _Held) -> None:
+        place = bisect_left(stream.held, held.order, key=lambda each: each.order)
+        if place < len(stream.held) and stream.held[place].order == held.order:
+            self.duplicated += len(held.block)
+            return
+        size = codec.sample_bytes(held.block)
+        if stream.held_bytes + size <= HELD_BYTES:
+            stream.held.insert(place, held)
+            stream.held_bytes += size
+
+    def _hand_on(self, stream: _Stream, block: SampleBlock, *, again: bool) -> None:
         old = min(max(0, stream.expected - block.first_index), len(block))
         self.duplicated += old
         if old == len(block) and (len(block) or block.next_index < stream.expected):
@@ -207,14 +231,20 @@ class CompleteStream:
         self._ready.append(fresh)
 
     def _hand_on_held(self, stream: _Stream) -> None:
-        while stream.held and stream.held[0].first_index <= stream.expected:
-            block = stream.held.popleft()
-            stream.held_bytes -= codec.sample_bytes(block)
-            self._hand_on(stream, block)
+        count = 0
+        while count < len(stream.held) and (held := stream.held[count]).block.first_index <= stream.expected:
+            count += 1
+            stream.held_bytes -= codec.sample_bytes(held.block)
+            self._hand_on(stream, held.block, again=held.again)
+        del stream.held[:count]
 
-    def _give_up(self, stream: _Stream, index: int) -> None:
-        self.missing += max(0, index - stream.expected)
-        stream.expected = max(stream.expected, index)
+    def _give_up(self, stream: _Stream, begin: int, after: int) -> None:
+        """The daemon has not got `begin` to `after` (exclusive). What has come of it all the same is handed on."""
+        while begin <= stream.expected < after:
+            index = min(after, stream.held[0].block.first_index) if stream.held else after
+            self.missing += index - stream.expected
+            stream.expected = index
+            self._hand_on_held(stream)
 
     # --- filling gaps ------------------------------------------------------------------------------------------
 
@@ -230,7 +260,7 @@ class CompleteStream:
 
     async def _replay(self, name: str, stream: _Stream) -> None:
         """Until nothing of the stream is missing that the daemon has."""
-        while stream.expected < (end := stream.held[0].first_index if stream.held else stream.known):
+        while stream.expected < (end := stream.gap_end):
             while len(self._ready) >= READY_BLOCKS:
                 self._taken.clear()
                 await self._taken.wait()
@@ -245,12 +275,10 @@ class CompleteStream:
             # its blocks were sent before the answer, so they are in the listener's queue or already sorted in
             self._take_all()
             for begin, after in answer["missing"]:
-                if begin <= stream.expected < after:
-                    self._give_up(stream, min(after, end))
-                    self._hand_on_held(stream)
+                self._give_up(stream, begin, min(after, end))
             self._filled.set()
-            if stream.expected == first:
-                await asyncio.sleep(AGAIN_S)  # the connection was away meanwhile
+            if stream.expected == first and stream.gap_end >= end:
+                await asyncio.sleep(AGAIN_S)  # nothing came: the connection was away, or the broker dropped all of it
 
     async def _known(self) -> list[dict[str, Any]]:
         known: list[dict[str, Any]] = await self._ask("streams", {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.client import complete
 from bridge.client.complete import CompleteStream
 from bridge.client.connection import Listener
 from bridge.transfer import codec
@@ -22,18 +24,38 @@ from .conftest import BenchMaker
 OWN = "picobridge/lab/replay/test"
 
 
-class Daemon:
-    """What a daemon has, and how it answers; `forgotten` samples at the beginning are gone from its spool."""
+COPIES = {"arrives": 1, "is lost": 0, "comes twice": 2}
+#: what becomes of messages, one after the other
+FATES = st.lists(st.sampled_from([*COPIES]), max_size=60)
 
-    def __init__(self, blocks: list[SampleBlock], listener: Listener, *, forgotten: int = 0, refusals: int = 0) -> None:
+
+class Daemon:
+    """What a daemon has, and how it answers: to all listeners, as over one connection.
+
+    `forgotten` samples at the beginning are gone from its spool, as are the blocks numbered `gone`. `fates` is what the
+    broker does to the messages of replays, one after the other; when they are used up, messages arrive.
+    """
+
+    def __init__(
+        self,
+        blocks: list[SampleBlock],
+        *listeners: Listener,
+        forgotten: int = 0,
+        gone: Collection[int] = (),
+        refusals: int = 0,
+        fates: Iterable[str] = (),
+    ) -> None:
         self.blocks = [block.rebased("pstat-1", block.first_index) for block in blocks]
-        self.listener = listener
+        self.kept = [b for n, b in enumerate(self.blocks) if b.first_index >= forgotten and n not in gone]
+        self.listeners = listeners
         self.forgotten = forgotten
         self.refusals = refusals
+        self.fates = iter(fates)
         self.recorded: dict[str, int] = {}
 
     def send(self, block: SampleBlock, topic: str = "picobridge/lab/devices/pstat/samples") -> None:
-        self.listener.offer(Incoming(topic, codec.encode(block)))
+        for listener in self.listeners:
+            listener.offer(Incoming(topic, codec.encode(block)))
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Any:
         await asyncio.sleep(0)
@@ -50,10 +72,15 @@ class Daemon:
             self.refusals -= 1
             raise Busy("too many replays")
         first, after = params["first_index"], params["next_index"]
-        for block in self.blocks:
-            if block.next_index > max(first, self.forgotten) and block.first_index < after:
-                self.send(block, OWN)
-        return {"next_index": after, "missing": [[first, self.forgotten]] if first < self.forgotten else []}
+        missing, position = [], first
+        for block in self.kept:
+            if block.next_index > first and block.first_index < after:
+                if block.first_index > position:
+                    missing.append([position, block.first_index])
+                position = block.next_index
+                for _ in range(COPIES[next(self.fates, "arrives")]):
+                    self.send(block, OWN)
+        return {"next_index": after, "missing": [*missing, [position, after]] if position < after else missing}
 
 
 async def collect(stream: CompleteStream, daemon: Daemon) -> list[int]:
@@ -63,6 +90,7 @@ async def collect(stream: CompleteStream, daemon: Daemon) -> list[int]:
     async with asyncio.timeout(20):
         while not stream.complete:
             block = stream.take()
+            assert all(each.held_bytes <= complete.HELD_BYTES for each in stream._streams.values())
             if block is None:
                 await stream.arrived()
             else:
@@ -72,20 +100,69 @@ async def collect(stream: CompleteStream, daemon: Daemon) -> list[int]:
     return got
 
 
-@given(st.lists(st.sampled_from(["arrives", "is lost", "comes twice"]), min_size=1, max_size=30), st.integers(1, 7))
-def test_whatever_the_broker_drops_every_sample_is_there_once_and_in_order(fates: list[str], size: int) -> None:
+@given(
+    st.lists(st.sampled_from([*COPIES, "is gone"]), min_size=1, max_size=30),
+    FATES,
+    st.integers(1, 7),
+    st.sampled_from([0, 300, complete.HELD_BYTES]),
+)
+def test_whatever_the_broker_drops_every_sample_is_there_once_and_in_order(
+    fates: list[str], of_replays: list[str], size: int, held_bytes: int
+) -> None:
+    """Live messages and replayed ones are lost and come twice; some samples never reached the disk either."""
+
     async def run() -> None:
         listener = Listener((), False)
-        daemon = Daemon(ramp(len(fates) * size, size), listener)
+        gone = [number for number, fate in enumerate(fates) if fate == "is gone"]
+        daemon = Daemon(ramp(len(fates) * size, size), listener, gone=gone, fates=of_replays)
         stream = CompleteStream(listener, OWN, daemon.ask, "archive", "+")
         await stream.start()
         for block, fate in zip(daemon.blocks, fates, strict=True):
-            for _ in range({"arrives": 1, "is lost": 0, "comes twice": 2}[fate]):
+            for _ in range(COPIES.get(fate, 0)):
                 daemon.send(block)
-        assert await collect(stream, daemon) == list(range(len(fates) * size))
-        assert stream.missing == 0
+        there = [index for block in daemon.kept for index in range(block.first_index, block.next_index)]
+        assert await collect(stream, daemon) == there
+        assert (stream.missing, stream.received) == (len(gone) * size, len(there))
 
-    asyncio.run(run())
+    with patch.object(complete, "AGAIN_S", 0.0), patch.object(complete, "HELD_BYTES", held_bytes):
+        asyncio.run(run())
+
+
+@given(FATES)
+def test_two_that_follow_a_stream_over_one_connection_take_nothing_from_each_other(of_replays: list[str]) -> None:
+    """Both hear what either asks for: one that is at 60 and one that begins at the beginning."""
+
+    async def run() -> None:
+        listeners = Listener((), False), Listener((), False)
+        daemon = Daemon(ramp(100, 10), *listeners, fates=of_replays)
+        daemon.recorded["far"] = 60
+        far, near = (
+            CompleteStream(listener, OWN, daemon.ask, name, "+")
+            for listener, name in zip(listeners, ("far", "near"), strict=True)
+        )
+        await far.start()
+        await near.start()
+        assert await asyncio.gather(collect(far, daemon), collect(near, daemon)) == [
+            list(range(60, 100)),
+            list(range(100)),
+        ]
+        assert (far.missing, near.missing) == (0, 0)
+
+    with patch.object(complete, "AGAIN_S", 0.0):
+        asyncio.run(run())
+
+
+async def test_what_somebody_else_asked_for_of_another_device_is_left_out() -> None:
+    mine, theirs = Listener((), False), Listener((), False)
+    daemon = Daemon(ramp(50, 10), mine, theirs)
+    stage = CompleteStream(mine, OWN, daemon.ask, "", "stage")
+    pstat = CompleteStream(theirs, OWN, daemon.ask, "archive", "pstat")
+    await stage.start()
+    await pstat.start()
+    assert await collect(pstat, daemon) == list(range(50))
+    assert stage.take() is None
+    assert (stage.received, stage.missing, stage.duplicated) == (0, 0, 0)
+    await stage.close()
 
 
 async def test_what_the_daemon_has_no_longer_is_counted_and_the_rest_comes() -> None:
