@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from bridge.client import CompleteStream, Lab
 from bridge.record.raw import StreamCount
 from bridge.record.run_folder import RunFolder
-from drivers.errors import BridgeUnreachable, PicobridgeError
+from drivers.errors import PicobridgeError
 from drivers.samples import SampleBlock
+
+LOG = logging.getLogger("picobridge.record")
 
 #: Files are made durable this often (real seconds), and the daemon is told.
 _FLUSH_S = 1.0
@@ -24,6 +27,7 @@ class Recorder:
         self._blocks = blocks
         self._on_block = on_block
         self._arrived = asyncio.Event()
+        self._told = True
         #: set when recording has ended, which before the end of `recording` means that it broke
         self.ended = asyncio.Event()
 
@@ -73,12 +77,25 @@ class Recorder:
                 await self.keep()
 
     async def keep(self) -> None:
-        """Everything so far to the disk; then the daemon is told, if the recorder has a name."""
+        """Everything so far to the disk; then the daemon is told, if the recorder has a name.
+
+        A daemon that cannot be told, or does not take it (it winds down, its disk refuses), is told again next time.
+        """
         handed_on = self._blocks.handed_on()
         await asyncio.to_thread(self.folder.flush)
         await asyncio.to_thread(self.folder.sync)
-        with suppress(BridgeUnreachable):  # it is told again next time
+        try:
             await self._blocks.recorded(handed_on)
+        except PicobridgeError as error:
+            LOG.log(
+                logging.WARNING if self._told else logging.DEBUG,
+                "the daemon was not told what is recorded in %s: %s",
+                self.folder.path,
+                error,
+            )
+            self._told = False
+        else:
+            self._told = True
 
 
 @asynccontextmanager
@@ -104,8 +121,7 @@ async def recording(
             task.cancel()
             results = await asyncio.gather(task, return_exceptions=True)
             if not isinstance(results[0], Exception):
-                with suppress(PicobridgeError):
-                    await recorder.keep()
+                await recorder.keep()
             folder.close()
             if isinstance(results[0], Exception):
                 raise results[0]

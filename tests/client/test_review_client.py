@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from bridge.client import BlockStream, connect
+from bridge.client.complete import CompleteStream
 from bridge.client.connection import Listener
 from bridge.daemon.runs import Runs
 from bridge.record import RunFolder
+from bridge.report import recorder as recorder_module
 from bridge.report.recorder import Recorder
 from bridge.transfer.codec import encode
 from bridge.transfer.mqtt import Incoming, Message
+from drivers.errors import BridgeUnreachable, Busy, Interrupted, PicobridgeError, Refused
 from tests.bridge.fakes import ramp
 
 from .conftest import BenchMaker
@@ -90,3 +93,43 @@ async def test_what_was_delivered_twice_is_counted_by_the_recorder(tmp_path: Pat
     recorder.folder.close()
     counts = recorder.counts
     assert (counts.samples, counts.missing, counts.duplicated) == (20, 0, 5)
+
+
+@pytest.mark.parametrize("error", [BridgeUnreachable, Busy, Interrupted, PicobridgeError, Refused])
+async def test_a_daemon_that_winds_down_does_not_end_the_recorder(
+    error: type[PicobridgeError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is kept is told again with the next blocks; one warning says that it was not."""
+    monkeypatch.setattr(recorder_module, "_FLUSH_S", -1.0)  # after each block
+    known = {"stream": "pstat-1", "device": "pstat", "first_index": 0, "next_index": 0, "recorded": {}}
+    told: list[int] = []
+    all_told = asyncio.Event()
+    refusals = [error("the daemon ends")] * 2
+
+    async def ask(method: str, params: Any) -> Any:
+        if method == "streams":
+            return [known]
+        if refusals:
+            raise refusals.pop()
+        told.append(params["next_index"])
+        if told[-1] == 20:
+            all_told.set()
+        return None
+
+    listener = Listener((), False)
+    blocks = CompleteStream(listener, "replay/test", ask, "archive", "+")
+    await blocks.start()
+    recorder = Recorder(RunFolder(tmp_path / "run"), blocks, lambda block: None)
+    for block in ramp(20, 5):
+        listener.offer(Incoming("devices/pstat/samples", encode(block.rebased("pstat-1", block.first_index))))
+    serving = asyncio.create_task(recorder.serve())
+    waiting = asyncio.create_task(all_told.wait())
+    await asyncio.wait([waiting, serving], timeout=5.0, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not serving.done(), serving.exception()
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    await blocks.close()
+    recorder.folder.close()
+    assert told == [15, 20]
+    assert [record.levelname for record in caplog.records if record.name == "picobridge.record"] == ["WARNING"]
