@@ -108,9 +108,10 @@ class Lab:
     async def control(self, device: str) -> AsyncIterator[None]:
         """Nobody else moves the device's group while the block lasts. Raises `Busy`.
 
-        If this program dies, what moves stops within seconds: the daemon hears no renewal.
+        If this program dies, what moves stops within seconds: the daemon hears no renewal. If control is lost (somebody
+        took it over, or renewals did not arrive), what would move the group raises `LeaseLost` until the block is left.
         """
-        async with self._leases.holding(device):
+        async with self._leases.controlling(device):
             yield
 
     async def faults(self) -> dict[str, Any]:

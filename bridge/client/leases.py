@@ -20,6 +20,8 @@ RENEW_S = 1.0
 #: A lease that nothing was done under for so long is given back.
 IDLE_S = 3.0
 
+_LOST_IN_CONTROL = "Leave the block of `control`, look where things are, and take control again."
+
 
 @dataclass(slots=True)
 class Held:
@@ -30,6 +32,8 @@ class Held:
     devices: tuple[str, ...]
     fence: int
     users: int = 0
+    #: how many blocks of `controlling` there are; while there is one, a lease that is lost is not replaced by another
+    controls: int = 0
     lost: LeaseLost | None = None
     idle: asyncio.TimerHandle | None = None
     renewing: asyncio.Task[None] | None = field(default=None)
@@ -46,7 +50,8 @@ class ClientLeases:
 
     @asynccontextmanager
     async def holding(self, device: str) -> AsyncIterator[Held]:
-        """The device's group is ours while the block lasts. Raises `Busy` if somebody else has it."""
+        """The device's group is ours while the block lasts. Raises `Busy` if somebody else has it, and `LeaseLost` if a
+        block of `controlling` has lost it."""
         held = await self._of(device)
         held.users += 1
         if held.idle is not None:
@@ -59,6 +64,20 @@ class ClientLeases:
             if not held.users:
                 held.idle = asyncio.get_running_loop().call_later(IDLE_S, self._let_go, held)
 
+    @asynccontextmanager
+    async def controlling(self, device: str) -> AsyncIterator[Held]:
+        """As `holding`, for several calls: if the lease is lost meanwhile, no other is taken before the block is left.
+
+        Whoever took the group over may have moved it: what the block was about to do is not what it would be now.
+        """
+        async with self.holding(device) as held:
+            held.controls += 1
+            try:
+                yield held
+            finally:
+                held.controls -= 1
+                self._forget_lost(held)
+
     async def close(self) -> None:
         """Give all back, as far as the daemon hears it."""
         for held in list(self._held):
@@ -68,7 +87,9 @@ class ClientLeases:
     async def _of(self, device: str) -> Held:
         async with self._acquiring:
             for held in self._held:
-                if device in held.devices and held.lost is None:
+                if device in held.devices:
+                    if held.lost is not None:
+                        raise LeaseLost(held.lost.message, device=device, hint=_LOST_IN_CONTROL)
                     return held
             granted = await self._ask("lease", {"device": device})
             held = Held(granted["lease"], granted["group"], tuple(granted["devices"]), granted["fence"])
@@ -84,10 +105,14 @@ class ClientLeases:
             except LeaseLost as error:
                 LOG.warning("%s", error.message)
                 held.lost = error
-                self._held.remove(held)
+                self._forget_lost(held)
                 return
             except PicobridgeError as error:
                 LOG.debug("the lease on %s was not renewed: %s", held.group, error)
+
+    def _forget_lost(self, held: Held) -> None:
+        if held.lost is not None and not held.controls and held in self._held:
+            self._held.remove(held)
 
     def _let_go(self, held: Held) -> None:
         if held.idle is not None:
