@@ -30,7 +30,7 @@ _OBSERVER = (
 )
 _OPERATOR = (
     *("call", "run", "abort", "pause", "continue", "answer", "resume", "state"),
-    *("lease", "renew", "release", "acknowledge", "acknowledge_fault"),
+    *("lease", "renew", "release", "acknowledge"),
 )
 
 LEAST_ROLE = {**dict.fromkeys(_OBSERVER, Role.OBSERVER), **dict.fromkeys(_OPERATOR, Role.OPERATOR)}

@@ -16,6 +16,8 @@ from drivers.errors import Interrupted, PicobridgeError
 
 from .output import print_error
 
+_OVERRIDES = ("override", "end-override", "takeover")
+
 #: Which module brings which commands. The commands of `experiments` are the procedures there are.
 MODULES: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
@@ -28,7 +30,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "mock": ("mock",),
     "direct": ("probe", "do"),
     "lab_commands": ("devices", "monitor", "call", "stop"),
-    "safety_commands": ("emergency-stop", "faults", "acknowledge", "rules", "leases", "state", "override"),
+    "safety_commands": ("emergency-stop", "faults", "acknowledge", "rules", "leases", "state", *_OVERRIDES),
     "experiments": (),
     "schedules": ("check-schedule",),
     "starting": ("procedures", "start"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from drivers.errors import InvalidValue
@@ -13,47 +14,38 @@ from .output import print_json, waiting
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    stop = commands.add_parser(
-        "emergency-stop", help="everything safe, now, and nothing moves again until somebody has acknowledged it"
-    )
-    add_broker_arguments(stop)
-    stop.set_defaults(function=run_emergency_stop)
+    for name, (function, help, more) in _COMMANDS.items():
+        parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}. {more}")
+        if (add_own := _ARGUMENTS.get(name)) is not None:
+            add_own(parser)
+        add_broker_arguments(parser)
+        parser.set_defaults(function=function)
 
-    faults = commands.add_parser("faults", help="what is latched and waits for somebody to look")
-    add_broker_arguments(faults)
-    faults.set_defaults(function=run_faults)
 
-    acknowledge = commands.add_parser("acknowledge", help="say that you have looked at a fault; starts nothing")
-    acknowledge.add_argument("fault", type=int, metavar="NUMBER", help="as `picobridge faults` shows it")
-    add_broker_arguments(acknowledge)
-    acknowledge.set_defaults(function=run_acknowledge)
+def _fault(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("fault", type=int, metavar="NUMBER", help="as `picobridge faults` shows it")
 
-    rules = commands.add_parser("rules", help="the interlocks: what must hold before anything moves or is energised")
-    add_broker_arguments(rules)
-    rules.set_defaults(function=run_rules)
 
-    leases = commands.add_parser("leases", help="who controls which devices now")
-    add_broker_arguments(leases)
-    leases.set_defaults(function=run_leases)
-
-    state = commands.add_parser(
-        "state",
-        help="say what you have seen where a device cannot tell",
-        description="For a limited time, and with your name in the audit: picobridge state stage.touch_alarm=armed",
-    )
-    state.add_argument(
+def _seen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "seen", metavar="DEVICE.QUANTITY=VALUE", help="such as stage.touch_alarm=armed, tip.contact=false"
     )
-    state.add_argument("--for", dest="duration", default="10 min", metavar="TIME", help="default '10 min'")
-    add_broker_arguments(state)
-    state.set_defaults(function=run_state)
+    parser.add_argument("--for", dest="duration", default="10 min", metavar="TIME", help="default '10 min'")
 
-    override = commands.add_parser("override", help="set a rule aside for a while; it is shown, and audited")
-    override.add_argument("rule", metavar="RULE")
-    override.add_argument("--for", dest="duration", required=True, metavar="TIME", help="such as '60 s'")
-    override.add_argument("--reason", required=True, help="why; stands in the audit")
-    add_broker_arguments(override)
-    override.set_defaults(function=run_override)
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("device", metavar="DEVICE")
+    parser.add_argument("--reason", required=True, help="why; stands in the audit")
+
+
+def _rule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rule", metavar="RULE", help="as `picobridge rules` shows it")
+
+
+def _aside(parser: argparse.ArgumentParser) -> None:
+    _rule(parser)
+    parser.add_argument("--for", dest="duration", required=True, metavar="TIME", help="such as '60 s'")
+    parser.add_argument("--reason", required=True, help="why; stands in the audit")
 
 
 async def run_emergency_stop(args: argparse.Namespace) -> int:
@@ -65,7 +57,10 @@ async def run_emergency_stop(args: argparse.Namespace) -> int:
         print_json(outcome)
     else:
         fault = outcome["fault"]
-        print(f"stopped; fault {fault} is latched. When you have looked: picobridge acknowledge {fault}")
+        if fault is None:
+            print("stopped, and latched; the disk did not take it. When you have looked: picobridge faults")
+        else:
+            print(f"stopped; fault {fault} is latched. When you have looked: picobridge acknowledge {fault}")
         if unsafe:
             print(f"NOT proven safe: {', '.join(unsafe)}", file=sys.stderr)
     return 1 if unsafe else 0
@@ -155,5 +150,83 @@ async def run_override(args: argparse.Namespace) -> int:
     return 0
 
 
+async def run_takeover(args: argparse.Namespace) -> int:
+    async with lab_of(args, ask_devices=False) as lab:
+        lease = await lab.request("takeover", {"device": args.device, "reason": args.reason})
+        await lab.request("release", {"lease": lease["lease"]})  # it is free for whoever asks next
+    if args.json:
+        print_json({"group": lease["group"], "devices": lease["devices"]})
+    else:
+        print(
+            f"{lease['group']} ({', '.join(lease['devices'])}) is free: its holder lost it, and what moved was stopped"
+        )
+    return 0
+
+
+async def run_end_override(args: argparse.Namespace) -> int:
+    async with lab_of(args, ask_devices=False) as lab:
+        await lab.request("end_override", {"rule": args.rule})
+    if args.json:
+        print_json({"rule": args.rule})
+    else:
+        print(f"the rule {args.rule} is in force again")
+    return 0
+
+
 def _value(text: str) -> Any:
     return {"true": True, "false": False}.get(text.lower(), text)
+
+
+_ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
+    "acknowledge": _fault,
+    "state": _seen,
+    "takeover": _device,
+    "override": _aside,
+    "end-override": _rule,
+}
+
+#: What each does, what its line of help says, and what its page of help says beyond that.
+_COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], Awaitable[int]], str, str]] = {
+    "emergency-stop": (
+        run_emergency_stop,
+        "everything safe, now, and nothing again until somebody has acknowledged it",
+        "As `picobridge stop`: runs aborted, sources off, motion stopped; and a fault is latched that forbids "
+        "everything until `picobridge acknowledge`. This is software: it does not replace the red button.",
+    ),
+    "faults": (
+        run_faults,
+        "what is latched and waits for somebody to look",
+        "Why, whether its cause is gone, and how to acknowledge it. Faults outlive a restart.",
+    ),
+    "acknowledge": (
+        run_acknowledge,
+        "say that you have looked at a fault; starts nothing",
+        "Only a fault whose cause is gone can be acknowledged.",
+    ),
+    "rules": (
+        run_rules,
+        "the interlocks: what must hold before anything moves or is energised",
+        "Each is in force, set aside for a while, off by the configuration, or absent because no device needs it.",
+    ),
+    "leases": (
+        run_leases,
+        "who controls which devices now",
+        "A run holds its devices as long as it lasts, a client as long as it says so every few seconds.",
+    ),
+    "state": (
+        run_state,
+        "say what you have seen where a device cannot tell",
+        "For a limited time, and with your name in the audit: picobridge state stage.touch_alarm=armed",
+    ),
+    "takeover": (
+        run_takeover,
+        "free devices that somebody else holds, with a reason",
+        "For when a program holds them that nobody can reach. What moves is stopped; it is audited.",
+    ),
+    "override": (
+        run_override,
+        "set a rule aside for a while",
+        "Only rules that allow it; it is shown to everybody, and audited.",
+    ),
+    "end-override": (run_end_override, "put a rule in force again that was set aside", ""),
+}

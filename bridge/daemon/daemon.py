@@ -354,6 +354,7 @@ class Daemon:
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"picobridge {name}")
         task.add_done_callback(_report)
+        self._tasks = [each for each in self._tasks if not each.done()]
         self._tasks.append(task)
         return task
 

@@ -168,7 +168,11 @@ class Runs:
             resumes=str(name),
             saved=entry["saved"],
         )
-        await self._journal.forget(str(name))
+        try:
+            await self._journal.forget(str(name))
+        except OSError as error:  # it is under way; that it can be gone on with once more is the lesser evil
+            text = f"run {name} is gone on with, and the journal does not know: {error}"
+            self._events.publish("run", text, severity="error", run=run.run)
         if name in self._runs:
             self._runs[str(name)].gone_on_with(run.run)
         elif name in self._earlier:

@@ -10,6 +10,7 @@ from typing import Any
 from bridge.access.caller import CALLER
 from bridge.safety.leases import Lease
 from drivers.errors import InvalidValue
+from drivers.interfaces import TouchAlarm
 from drivers.quantities import quantity
 
 from .events import Events
@@ -22,6 +23,11 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 #: How long a person's word counts unless said otherwise.
 STATED_S = 600.0
+#: What a person can state of a device, and as what.
+STATED: Mapping[str, tuple[Any, ...]] = {
+    "touch_alarm": (str(TouchAlarm.ARMED), str(TouchAlarm.TRIPPED), str(TouchAlarm.DISABLED)),
+    "contact": (False, True),
+}
 
 
 def asker() -> str:
@@ -169,8 +175,15 @@ class SafetyRequests:
         name = text_of(params, "input")
         if name.rpartition(".")[0] not in self._guard.devices:
             raise InvalidValue(f"input is {name!r}; accepted: DEVICE.QUANTITY, such as stage.touch_alarm")
-        if "value" not in params:
-            raise InvalidValue("value is missing; accepted: what was seen, such as 'armed', true or false")
+        accepted = STATED.get(name.rpartition(".")[2])
+        if accepted is None:
+            raise InvalidValue(
+                f"input is {name!r}; accepted: {', '.join(f'DEVICE.{quantity}' for quantity in STATED)}",
+                hint="Only what a device cannot tell can be stated.",
+            )
+        if params.get("value") not in accepted or isinstance(params["value"], int) is not isinstance(accepted[0], int):
+            listed = ", ".join(str(value).lower() for value in accepted)
+            raise InvalidValue(f"value is {params.get('value')!r:.100}; accepted for {name}: {listed}")
         seconds = quantity(params.get("for", STATED_S), "s", field="for")
         await self._guard.audit.record("state", input=name, value=params["value"], seconds=seconds, by=asker())
         said = self.stated(name, params["value"], asker(), seconds)

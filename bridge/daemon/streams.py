@@ -124,7 +124,14 @@ class Streams:
 
     def require_room(self, expected_bytes: int) -> None:
         """Raises `RunFailed` where a run's samples would not fit."""
-        free = self.spool.free_bytes()
+        try:
+            free = self.spool.free_bytes()
+        except OSError as error:
+            raise RunFailed(
+                f"how much of the disk of {self._folder} is free cannot be found out: {error}",
+                operation="run",
+                hint="Is the disk of the state directory there?",
+            ) from error
         needed = self._options.reserve_bytes + expected_bytes
         if self.spool.exhausted or free < needed:
             raise RunFailed(
