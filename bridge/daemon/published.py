@@ -73,8 +73,8 @@ class PublishedPotentiostat(Potentiostat):
                 async with aclosing(self._device.run(technique)) as blocks:
                     async for block in blocks:
                         came_s = now_s()
-                        stop = None if watch is None else watch.add(self.name, block)
                         taken = self._publish(block, technique)
+                        stop = None if watch is None else watch.add(self.name, block)
                         recording = self._recording()
                         if stop is not None:
                             if recording is not None:

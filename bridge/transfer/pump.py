@@ -50,7 +50,7 @@ class SamplePump:
     """`stream` names the stream (a new one each time the daemon starts). `wake` is called when something waits.
 
     `limit_bytes` bounds what waits; one block more than that is taken, so that none is ever dropped. `changed` is
-    called when samples were acknowledged. `keeper` gets every block first.
+    called when samples were acknowledged. `keeper` gets every block.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class SamplePump:
         """
         block = block.rebased(self.stream, self.next_index, attributes)
         self.next_index = block.next_index
-        if self._keeper is not None:
-            self._keeper.append(block)
         self._blocks.append(block)
         self._account(block, 1)
         self._small_tail += 1
         self._wake()
+        if self._keeper is not None:
+            self._keeper.append(block)  # which wakes a thread: the block is on the socket by then
         if self._small_tail >= _MERGE_COUNT and len(self._blocks) >= _MERGE_COUNT:
             self._merge_tail()
         if self.full:
