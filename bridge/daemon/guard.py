@@ -13,7 +13,7 @@ from bridge.access.caller import CALLER
 from bridge.safety.acts import Act, Kind
 from bridge.safety.audit import Audit, act_fields
 from bridge.safety.engine import Interlocks
-from bridge.safety.faults import Faults
+from bridge.safety.faults import Faults, Latched
 from bridge.safety.leases import Leases
 from bridge.safety.rules import RuleSet
 from drivers.errors import Busy, LeaseLost, PicobridgeError, RunFailed
@@ -21,6 +21,9 @@ from drivers.errors import Busy, LeaseLost, PicobridgeError, RunFailed
 T = TypeVar("T")
 
 LOG = logging.getLogger("picobridge.safety")
+
+#: How the kind of a fault begins that a rule latched; the rest is the rule's id.
+INTERLOCK = "interlock "
 
 #: What rules need to know is asked for by then, or it counts as unknown.
 READ_S = 2.0
@@ -47,6 +50,8 @@ class Guard:
         self.faults = faults
         self.audit = audit
         self.clock = clock
+        #: acts that were ended by a rule with a fault, by the fault's kind and device: the rule may be broken still
+        self.causes: dict[tuple[str, str], Act] = {}
         self._read = read
         self._told = told
         self._latching: set[asyncio.Task[Any]] = set()
@@ -153,10 +158,28 @@ class Guard:
         return await self.faults.latch_and_make_safe(kind, device, text, make_safe, hint=hint)
 
     async def sound(self, device: str) -> None:
-        """The device was made safe and read: what was wrong with it before is over, which a person may acknowledge."""
+        """The device was made safe and read: what was wrong with it before is over, which a person may acknowledge. A
+        rule is kept or broken whether it was read or not; of an act of an earlier daemon nothing more is known. Never
+        raises."""
         for fault in self.faults.open():
-            if fault.device == device:
-                await self.faults.cause_gone(fault.kind, device)
+            if fault.device == device and (fault.kind, device) not in self.causes:
+                await self.gone(fault.kind, device)
+
+    async def forget(self, device: str) -> None:
+        """It is no device of this rig any more, nobody can do anything with it: whatever was wrong is over. Never
+        raises."""
+        for cause in [cause for cause in self.causes if cause[1] == device]:
+            del self.causes[cause]
+        await self.sound(device)
+
+    async def gone(self, kind: str, device: str) -> Latched | None:
+        """What caused a fault is over; a person may acknowledge it then. None if there is no such fault. Never raises:
+        what the disk does not take is stored later."""
+        try:
+            return await self.faults.cause_gone(kind, device)
+        except Exception as error:
+            LOG.error("that %s is over could not be stored: %s", kind, error)
+        return next((one for one in self.faults.open() if (one.kind, one.device) == (kind, device)), None)
 
     def over(self, kind: str, device: str) -> None:
         """What caused a fault is over; a person may acknowledge it then."""

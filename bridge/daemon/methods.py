@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from .params import accept, table
 from .requests import SENDER
 from .runs import Runs
 from .supervisor import DeviceSupervisor
+
+LOG = logging.getLogger("picobridge.safety")
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
@@ -126,18 +129,29 @@ class Methods:
         return stopped
 
     async def _emergency_stop(self, params: Mapping[str, Any]) -> Any:
-        """As `stop`; and nothing moves or is energised after it until somebody has acknowledged it."""
+        """As `stop`; and nothing moves or is energised after it until somebody has acknowledged it. With a disk that
+        takes nothing, too: the fault gets its number later."""
         who = SENDER.get() or "somebody"
         text = f"emergency stop, pressed by {who}"
-        stopped = await self._guard.latch_and_make_safe(
-            EMERGENCY_STOP,
-            "",
-            text,
-            self._stop_everything,
-            hint="Look at the instruments; then acknowledge. Nothing starts again by itself.",
-        )
-        fault = await self._guard.faults.cause_gone(EMERGENCY_STOP, "")
-        return {**stopped, "fault": None if fault is None else fault.id}
+        hint = "Look at the instruments; then acknowledge. Nothing starts again by itself."
+        stopped: dict[str, Any] = {}
+
+        async def stop_everything() -> None:
+            stopped.update(await self._stop_everything())
+
+        try:
+            await self._guard.latch_and_make_safe(EMERGENCY_STOP, "", text, stop_everything, hint=hint)
+        except Exception as error:
+            if not stopped:
+                raise
+            LOG.error("the emergency stop is in force and could not be stored: %s", error)
+        finally:
+            fault = await self._guard.gone(EMERGENCY_STOP, "")
+        return {
+            **stopped,
+            "fault": None if fault is None else fault.id,
+            "stored": fault is not None and fault.stored,
+        }
 
     async def _stop_everything(self) -> dict[str, Any]:
         running = self._runs.cancel_all()

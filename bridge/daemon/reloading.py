@@ -135,7 +135,8 @@ class Reloading:
         plan = self._plan(old, new, made)
         applied = [*others(old, new), *plan.applied]
         retired = self._switch(old, new, plan, made)
-        await asyncio.gather(*(self._supervision.close(supervisor) for supervisor in retired))
+        coming = {change.name for change in plan.devices if change.after is not None}
+        await asyncio.gather(*(self._supervision.close(one, comes_back=one.name in coming) for one in retired))
         for change in plan.devices:
             if change.after is not None:
                 self._supervision.add(change.after, made[change.name])

@@ -78,9 +78,12 @@ class Supervision:
         supervisor.retire()
         return supervisor
 
-    async def close(self, supervisor: DeviceSupervisor) -> None:
+    async def close(self, supervisor: DeviceSupervisor, *, comes_back: bool = False) -> None:
         """Make it safe and let it go. Samples of it that wait for a broker go out nevertheless. Never raises; takes as
-        long as making it safe does."""
+        long as making it safe does.
+
+        With `comes_back` another one of its name is added next: what was wrong is not over before that one was read.
+        """
         name = supervisor.name
         task, heartbeat = self._tasks.pop(name)
         task.cancel()
@@ -92,6 +95,9 @@ class Supervision:
             self._streams.detach(supervisor.pump)
             self._uplink.detach(supervisor.pump)
         self._observer.forget(name)
-        self._guard.faults.was_read(name)
         await self._guard.close()  # what closing it may have latched
-        await self._guard.sound(name)  # nobody can do anything with it any more; a person may acknowledge that
+        if comes_back:
+            self._guard.faults.must_be_read(name)
+        else:
+            self._guard.faults.was_read(name)
+            await self._guard.forget(name)

@@ -153,20 +153,22 @@ class DeviceSupervisor:
         try:
             await self._keep_connected()
         finally:
-            self._heartbeat.rest()
+            if _is_cancelled():  # else it broke, and the watchdog has to see that
+                self._heartbeat.rest()
 
     async def _keep_connected(self) -> None:
         backoff_s = BACKOFF_S[0]
         while not _is_cancelled():
             self._heartbeat.expect(CONNECT_LIMIT_S, "connecting")
-            if await self._connect():
-                backoff_s = BACKOFF_S[0]
-                await self._watch()
-                self._heartbeat.expect(RELEASE_S + SAFE_TIMEOUT_S, "letting go of a lost device")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RELEASE_S):
-                        await self._released.wait()
-                await self._let_go()
+            try:
+                if await self._connect():
+                    backoff_s = BACKOFF_S[0]
+                    await self._watch()
+                    await self._let_go()
+            except Exception as error:  # of our own making, or the disk's: the device must go on being looked after
+                if _is_cancelled():
+                    raise
+                await self._broke(error)
             self.tried.set()
             self._heartbeat.expect(backoff_s, "waiting before connecting again")
             await asyncio.sleep(backoff_s)
@@ -217,7 +219,11 @@ class DeviceSupervisor:
             )
 
     async def _let_go(self) -> None:
-        """Close the wire of a lost device; what is wrong with it was said already."""
+        """Close the wire of a lost device, when its run has let it go; what is wrong with it was said already."""
+        self._heartbeat.expect(RELEASE_S + SAFE_TIMEOUT_S, "letting go of a lost device")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_S):
+                await self._released.wait()
         try:
             async with asyncio.timeout(SAFE_TIMEOUT_S):
                 await self.device.close()
@@ -226,6 +232,19 @@ class DeviceSupervisor:
         except Exception:
             LOG.exception("closing %s broke", self.name)
 
+    async def _broke(self, error: Exception) -> None:
+        """It is connected anew, as one that was lost."""
+        LOG.critical("looking after %s broke", self.name, exc_info=error)
+        known = error if isinstance(error, PicobridgeError) else PicobridgeError(f"internal error: {error!r}")
+        try:
+            if self.connected:
+                self.lost(known)
+            else:
+                self._not_connected(known)
+        except Exception:
+            LOG.exception("saying that of %s broke, too", self.name)
+        await self._let_go()
+
     async def _connect(self) -> bool:
         self._lost.clear()
         try:
@@ -233,11 +252,13 @@ class DeviceSupervisor:
             self._check_serial(identity)
         except Exception as error:
             known = error if isinstance(error, PicobridgeError) else PicobridgeError(f"internal error: {error!r}")
-            if isinstance(error, WrongDevice):
-                self.observer.lost(self.name, wrong_device=True)
-                await self.device.transport.close()
             known.annotate(device=self.name, operation="connect")
-            self._not_connected(known)
+            try:
+                if isinstance(error, WrongDevice):
+                    self.observer.lost(self.name, wrong_device=True)
+                    await self.device.transport.close()
+            finally:
+                self._not_connected(known)
             return False
         self.observer.connected(self.name, self.device)
         await self._first_readings()
@@ -260,8 +281,12 @@ class DeviceSupervisor:
             self._heartbeat.expect(POLL_LIMIT_S, f"asking it for its {_POLLS[self.device.interface]}")
             if number:
                 await asyncio.sleep(FIRST_READINGS_S)
-            with suppress(PicobridgeError):
+            try:
                 await self._poll()
+            except PicobridgeError as error:
+                LOG.debug("%s does not tell how it is: %s", self.name, error)
+            except Exception:  # of the driver's own making
+                LOG.exception("asking %s how it is broke", self.name)
 
     def _check_serial(self, identity: Identity) -> None:
         wanted = self._config.serial
