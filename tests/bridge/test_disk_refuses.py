@@ -65,7 +65,8 @@ async def test_a_device_comes_back_although_its_fault_cannot_be_stored(
 
 async def test_what_breaks_in_connecting_is_tried_again(rig: RigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     async with rig(devices=("stage",)) as r:
-        observer, broken = r.daemon._observer, []
+        observer = r.daemon._observer
+        broken: list[bool] = []
         connected = observer.connected
 
         def breaks_once(*arguments: Any) -> None:
