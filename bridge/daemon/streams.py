@@ -146,11 +146,14 @@ class Streams:
         cancelled."""
         while True:
             self._recovered.clear()
-            try:
-                await self._release()
-                await self._guard.faults.store_again()
-            except PicobridgeError as error:
-                LOG.error("old samples cannot be deleted, nor faults stored: %s", error)
+            for work, what in (
+                (self._guard.faults.store_again, "faults cannot be stored"),
+                (self._release, "old samples cannot be deleted"),
+            ):
+                try:
+                    await work()
+                except PicobridgeError as error:
+                    LOG.error("%s: %s", what, error)
             self._changed()
             with suppress(TimeoutError):
                 async with asyncio.timeout(RELEASE_S):
