@@ -142,5 +142,5 @@ def _described(config: Config) -> dict[str, Any]:
 
 
 def _has(folder: Path, run: str) -> bool:
-    """Not by `glob`, which keeps what it makes of each pattern: 10 kB a run."""
+    """Not by `glob`: what it makes of the pattern of each name stays in the caches of `re` and `fnmatch`."""
     return folder.is_dir() and any(name.startswith(f"{run}_") for name in os.listdir(folder))

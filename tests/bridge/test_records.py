@@ -27,7 +27,7 @@ async def test_a_name_is_found_whatever_the_procedure(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_kept_of_a_name_that_was_asked_for(tmp_path: Path) -> None:
-    """The soak's finding: a pattern of each name stayed in memory, 17 kB a run."""
+    """The soak's finding: a pattern of each name stayed in memory."""
 
     def patterns() -> int:
         return sum(isinstance(each, re.Pattern) for each in gc.get_objects())
