@@ -15,7 +15,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib import metadata
@@ -74,6 +74,8 @@ LOG = logging.getLogger("picobridge.daemon")
 FIRST_TRY_S = 10.0
 #: How long stopping waits for a broker to take what is left.
 FLUSH_S = 5.0
+#: A task that has not ended so long after it was cancelled is cancelled once more.
+CANCEL_AGAIN_S = 5.0
 
 MakeDevice = Callable[[DeviceConfig, Clock], Device]
 
@@ -379,9 +381,7 @@ class Daemon:
             if hasattr(self, "runs"):
                 await self._wind_down()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await _end(self._tasks)
             await self._stack.aclose()
 
     async def _wind_down(self) -> None:
@@ -395,10 +395,7 @@ class Daemon:
         await self.runs.wait(running)
         await self._records.close()
         uplink_tasks = [task for task in self._tasks if task.get_name() == "picobridge uplink"]
-        for task in self._tasks:
-            if task not in uplink_tasks:
-                task.cancel()
-        await asyncio.gather(*(t for t in self._tasks if t not in uplink_tasks), return_exceptions=True)
+        await _end([task for task in self._tasks if task not in uplink_tasks])
         await asyncio.gather(*(supervisor.close() for supervisor in self.devices.values()))
         self.unproven = [name for name, supervisor in self.devices.items() if supervisor.unproven]
         await self._guard.close()
@@ -407,6 +404,15 @@ class Daemon:
             pumps = [supervisor.pump for supervisor in self.devices.values() if supervisor.pump is not None]
             self.left_behind = sum(pump.pending for pump in pumps)
             LOG.error("%d samples could not be delivered before the end: no broker took them", self.left_behind)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: `wait_for` swallows a cancellation that comes as what it waits for does (3.11)."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 def _report(task: asyncio.Task[None]) -> None:
