@@ -145,8 +145,9 @@ async def test_37_the_instruments_clock_wraps(path: RigMaker) -> None:
     """37. The instrument's clock starts again at zero in the middle of a measurement. Times go on as if it had not."""
     async with path("pstat", mock={"pstat": {"clock_s": 99_990.0}}) as rig:
         mock: Any = rig.mock("pstat")
+        restart = mock.restart_clock
+        mock.restart_clock = lambda from_s=0.0: restart(99_990.0)  # to where the driver believes that zero is
         run = await rig.start("pstat")
-        mock.restart_clock(99_990.0)  # the driver has set it to zero
         await rig.arrived("pstat", 30)
         assert mock.clock_s < 1000.0, "it has wrapped"
         await run.abort()
