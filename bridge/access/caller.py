@@ -19,6 +19,16 @@ class Caller:
     lease: str = ""
     fence: int | None = None
 
+    @property
+    def name(self) -> str:
+        """As the events and the audit name whoever asks."""
+        return self.sender or self.user
+
+
+def is_of(user: str, name: str) -> bool:
+    """Whether a program, or a recorder, of this name is `user`'s: hers have names that begin with hers."""
+    return name == user or name.startswith(f"{user}-")
+
 
 _DAEMON = Caller()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from bridge.transfer.messages import Request
 from drivers.errors import Busy, InvalidValue, Refused
 
-from .caller import Caller
+from .caller import Caller, is_of
 from .options import Access
 from .permissions import Role, check_role
 from .rates import Bucket
@@ -81,7 +81,7 @@ class Gate:
         """Raises `InvalidValue` if the request says that it is from somebody else."""
         if self._access is None:
             return Caller("", Role.ADMINISTRATOR, request.sender, request.lease, request.fence)
-        if not _is_of(user, request.sender):
+        if not is_of(user, request.sender):
             raise InvalidValue(
                 f"from is {request.sender!r}, and the request came as {user}'s; "
                 f"accepted: {user}, or a name that begins with {user}-"
@@ -92,7 +92,7 @@ class Gate:
         """As `caller` for a request in the safe direction, which nothing holds back."""
         if self._access is None:
             return self.caller(user, request)
-        sender = request.sender if _is_of(user, request.sender) else user
+        sender = request.sender if is_of(user, request.sender) else user
         return Caller(user, self._access.users.get(user, Role.OBSERVER), sender, request.lease, request.fence)
 
     def check_order(self, caller: Caller, seq: int | None) -> None:
@@ -121,7 +121,3 @@ class Gate:
         if name not in buckets:
             buckets[name] = Bucket(access.requests_per_s, access.burst, **self._clock)
         return buckets[name]
-
-
-def _is_of(user: str, sender: str) -> bool:
-    return sender == user or sender.startswith(f"{user}-")

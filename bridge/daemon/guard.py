@@ -136,6 +136,12 @@ class Guard:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
 
+    def moved_by_hand(self, group: str) -> list[str]:
+        """Devices of a group that do something now for somebody, and not for a run."""
+        members = self.leases.members(group)
+        acts = [act for act in self.interlocks.under_way() if act.device in members and not act.run]
+        return sorted({act.device for act in acts})
+
     def require_sound(self, device: str, interface: str) -> None:
         """Raises `FaultLatched` if nothing could be done with a device anyway."""
         kind = Kind.ENERGISE if interface == "potentiostat" else Kind.MOVE

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from bridge.access.caller import CALLER
 from bridge.safety.faults import EMERGENCY_STOP
 from bridge.transfer.plain import to_plain
 from drivers.errors import InvalidValue
@@ -16,7 +17,6 @@ from .catalogue import Catalogue
 from .events import Events
 from .guard import Guard
 from .params import accept, table
-from .requests import SENDER
 from .runs import Runs
 from .supervisor import DeviceSupervisor
 
@@ -89,13 +89,13 @@ class Methods:
         if not isinstance(procedure, str):
             raise InvalidValue(f"procedure is {procedure!r}; accepted: text")
         run = await self._runs.start(
-            procedure, table(params, "parameters"), table(params, "devices"), params.get("watch"), by=SENDER.get()
+            procedure, table(params, "parameters"), table(params, "devices"), params.get("watch"), by=CALLER.get().name
         )
         return {"run": run.run}
 
     async def _resume(self, params: Mapping[str, Any]) -> Any:
         accept(params, "run")
-        return {"run": (await self._runs.resume(params.get("run"), by=SENDER.get())).run}
+        return {"run": (await self._runs.resume(params.get("run"), by=CALLER.get().name)).run}
 
     async def _pause(self, params: Mapping[str, Any]) -> Any:
         accept(params, "run")
@@ -112,7 +112,7 @@ class Methods:
     async def _answer(self, params: Mapping[str, Any]) -> Any:
         accept(params, "run", "question", "choice", "values")
         run = self._runs.find(params.get("run"))
-        run.questions.answer(params.get("question"), params.get("choice"), table(params, "values"), SENDER.get())
+        run.questions.answer(params.get("question"), params.get("choice"), table(params, "values"), CALLER.get().name)
         return {"run": run.run}
 
     async def _abort(self, params: Mapping[str, Any]) -> Any:
@@ -131,7 +131,7 @@ class Methods:
     async def _emergency_stop(self, params: Mapping[str, Any]) -> Any:
         """As `stop`; and nothing moves or is energised after it until somebody has acknowledged it. With a disk that
         takes nothing, too: the fault gets its number later."""
-        who = SENDER.get() or "somebody"
+        who = CALLER.get().name or "somebody"
         text = f"emergency stop, pressed by {who}"
         hint = "Look at the instruments; then acknowledge. Nothing starts again by itself."
         stopped: dict[str, Any] = {}

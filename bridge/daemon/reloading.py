@@ -28,7 +28,6 @@ from .config import Config, DeviceConfig, load
 from .events import Events
 from .guard import Guard
 from .params import accept
-from .safety_requests import asker
 from .supervision import Supervision
 from .supervisor import DeviceSupervisor
 from .systemd import notify
@@ -96,7 +95,7 @@ class Reloading:
 
     async def _requested(self, params: Mapping[str, Any]) -> Any:
         accept(params)
-        return await self.reload(asker())
+        return await self.reload(CALLER.get().name)
 
     async def reload(self, by: str) -> dict[str, list[str]]:
         """`applied`, `waits` and `restart_needed` are sentences. Raises `ConfigurationError` for a file that is not

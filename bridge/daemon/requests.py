@@ -38,9 +38,7 @@ LOG = logging.getLogger("picobridge.requests")
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
-#: Who asked for what is being executed in this task, as the program names itself; `CALLER` says more.
-SENDER: ContextVar[str] = ContextVar("sender", default="")
-#: Where the answer to it goes, "" for nowhere.
+#: Where the answer to what is being executed in this task goes, "" for nowhere.
 REPLY_TO: ContextVar[str] = ContextVar("reply_to", default="")
 
 #: So many requests may be under way at a time.
@@ -237,7 +235,6 @@ class Requests:
     ) -> None:
         CALLER.set(caller)
         REPLY_TO.set(request.reply_to)
-        SENDER.set(caller.sender)
         try:
             reply = Reply(request.id, result=await handler(request.params))
             reply.encode()

@@ -30,12 +30,6 @@ STATED: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def asker() -> str:
-    """Who asks, as the audit and the events name it."""
-    caller = CALLER.get()
-    return caller.sender or caller.user
-
-
 class SafetyRequests:
     """`handlers` are the methods by name."""
 
@@ -64,7 +58,7 @@ class SafetyRequests:
 
     async def _lease(self, params: Mapping[str, Any]) -> Any:
         accept(params, "device", "ttl")
-        lease = await self._guard.leases.acquire(self._target(params), asker(), _ttl(params))
+        lease = await self._guard.leases.acquire(self._target(params), CALLER.get().name, _ttl(params))
         await self._guard.audit.record("lease", group=lease.group, holder=lease.holder, fence=lease.fence)
         return self._described(lease)
 
@@ -82,8 +76,8 @@ class SafetyRequests:
     async def _take_over(self, params: Mapping[str, Any]) -> Any:
         accept(params, "device", "reason", "ttl")
         reason = text_of(params, "reason")
-        await self._guard.audit.record("takeover", group=params["device"], reason=reason, by=asker())
-        lease, ended = await self._guard.leases.take_over(self._target(params), asker(), reason, _ttl(params))
+        await self._guard.audit.record("takeover", group=params["device"], reason=reason, by=CALLER.get().name)
+        lease, ended = await self._guard.leases.take_over(self._target(params), CALLER.get().name, reason, _ttl(params))
         if ended is not None:
             self._events.publish("safety", ended.why, severity="warning", holder=ended.lease.holder, by=lease.holder)
             await self._end_motion(lease.group, ended.why)
@@ -95,9 +89,7 @@ class SafetyRequests:
 
     async def _end_motion(self, group: str, why: str) -> None:
         """What somebody had begun who does not control it any more is stopped: nobody would see to it."""
-        members = self._guard.leases.members(group)
-        acts = [act for act in self._guard.interlocks.under_way() if act.device in members and not act.run]
-        moving = [name for name in dict.fromkeys(act.device for act in acts) if name in self._devices]
+        moving = [name for name in self._guard.moved_by_hand(group) if name in self._devices]
         if moving:
             text = f"{why}: {' and '.join(moving)} was stopped"
             self._events.publish("safety", text, severity="warning", group=group)
@@ -132,13 +124,14 @@ class SafetyRequests:
 
     async def _acknowledge(self, params: Mapping[str, Any]) -> Any:
         accept(params, "fault", "ticket")
+        caller = CALLER.get()
         number = whole_number(params, "fault")
-        await self._guard.audit.record("acknowledge", fault=number, by=asker(), user=CALLER.get().user)
-        fault = await self._guard.faults.acknowledge(number, str(params.get("ticket", "")), asker())
+        await self._guard.audit.record("acknowledge", fault=number, by=caller.name, user=caller.user)
+        fault = await self._guard.faults.acknowledge(number, str(params.get("ticket", "")), caller.name)
         if fault.device:
             self._observer.adrift.discard(fault.device)
-        text = f"fault {number} ({fault.text}) was acknowledged by {asker()}; nothing was started by that"
-        self._events.publish("safety", text, device=fault.device, by=asker())
+        text = f"fault {number} ({fault.text}) was acknowledged by {caller.name}; nothing was started by that"
+        self._events.publish("safety", text, device=fault.device, by=caller.name)
         return {"fault": number}
 
     # --- rules -----------------------------------------------------------------------------------------------------
@@ -149,24 +142,28 @@ class SafetyRequests:
 
     async def _override(self, params: Mapping[str, Any]) -> Any:
         accept(params, "rule", "for", "reason")
+        caller = CALLER.get()
         rule, reason = text_of(params, "rule"), text_of(params, "reason")
         seconds = quantity(params.get("for"), "s", field="for")
         await self._guard.audit.record(
-            "override", rule=rule, seconds=seconds, reason=reason, by=asker(), user=CALLER.get().user
+            "override", rule=rule, seconds=seconds, reason=reason, by=caller.name, user=caller.user
         )
         made = self._guard.interlocks.override(
-            rule, by=asker(), role=str(CALLER.get().role), seconds=seconds, reason=reason, now=self._guard.clock()
+            rule, by=caller.name, role=str(caller.role), seconds=seconds, reason=reason, now=self._guard.clock()
         )
-        text = f"{asker()} set the rule {rule} aside for {seconds:g} s: {reason}"
-        self._events.publish("safety", text, severity="warning", rule=rule, by=asker())
+        text = f"{caller.name} set the rule {rule} aside for {seconds:g} s: {reason}"
+        self._events.publish("safety", text, severity="warning", rule=rule, by=caller.name)
         return {"rule": rule, "until_s": time.time() + made.until_s - self._guard.clock()}
 
     async def _end_override(self, params: Mapping[str, Any]) -> Any:
         accept(params, "rule")
+        caller = CALLER.get()
         rule = text_of(params, "rule")
-        await self._guard.audit.record("end_override", rule=rule, by=asker())
+        await self._guard.audit.record("end_override", rule=rule, by=caller.name)
         self._guard.interlocks.end_override(rule)
-        self._events.publish("safety", f"the rule {rule} is in force again, says {asker()}", rule=rule, by=asker())
+        self._events.publish(
+            "safety", f"the rule {rule} is in force again, says {caller.name}", rule=rule, by=caller.name
+        )
         return {"rule": rule}
 
     async def _state(self, params: Mapping[str, Any]) -> Any:
@@ -184,9 +181,10 @@ class SafetyRequests:
         if params.get("value") not in accepted or isinstance(params["value"], int) is not isinstance(accepted[0], int):
             listed = ", ".join(str(value).lower() for value in accepted)
             raise InvalidValue(f"value is {params.get('value')!r:.100}; accepted for {name}: {listed}")
+        by = CALLER.get().name
         seconds = quantity(params.get("for", STATED_S), "s", field="for")
-        await self._guard.audit.record("state", input=name, value=params["value"], seconds=seconds, by=asker())
-        said = self.stated(name, params["value"], asker(), seconds)
+        await self._guard.audit.record("state", input=name, value=params["value"], seconds=seconds, by=by)
+        said = self.stated(name, params["value"], by, seconds)
         return {"input": name, "value": params["value"], "until_s": time.time() + said - self._guard.clock()}
 
     def stated(self, name: str, value: Any, by: str, seconds: float) -> float:

@@ -186,17 +186,15 @@ class SafetyWatch:
     def _dead_man(self, ended: Ended) -> None:
         """Whoever held the devices has gone silent: what they move is stopped."""
         lease = ended.lease
-        members = [name for name in self._guard.leases.members(lease.group) if name in self._devices]
-        moving = [act.device for act in self._guard.interlocks.under_way() if act.device in members and not act.run]
-        stopped = sorted(set(moving))
-        if moving:
-            self._begin(f"stopping what moved in {lease.group}", lease.id, self._stop(moving))
+        stopped = [name for name in self._guard.moved_by_hand(lease.group) if name in self._devices]
+        if stopped:
+            self._begin(f"stopping what moved in {lease.group}", lease.id, self._stop(stopped))
         text = f"{ended.why}: {lease.group} is free again"
         if stopped:
             text += f", and {' and '.join(stopped)} was stopped"
         audited = {"group": lease.group, "holder": lease.holder, "fence": lease.fence}
         self._guard.audit.note("lease ended", **audited, why=ended.why, stopped=stopped)
-        self._events.publish("safety", text, severity="warning" if moving else "info", group=lease.group)
+        self._events.publish("safety", text, severity="warning" if stopped else "info", group=lease.group)
 
     def _react(self, broken: Broken) -> None:
         act = broken.act
@@ -229,5 +227,5 @@ class SafetyWatch:
         await self._guard.latch_and_make_safe(kind, act.device, text, make_safe, hint=error.hint)
 
     async def _stop(self, names: list[str]) -> None:
-        supervisors = [self._devices[name] for name in dict.fromkeys(names) if name in self._devices]
+        supervisors = [self._devices[name] for name in names if name in self._devices]
         await asyncio.gather(*(supervisor.make_safe() for supervisor in supervisors))
