@@ -273,21 +273,6 @@ class Daemon:
         self._events = Events(self.uplink, self.topics)
         self._records = Records(self.config, self._events)
         self._catalogue = Catalogue(self.config.procedures)
-        self.runs = Runs(
-            self.devices,
-            self._journal,
-            self.uplink,
-            self.topics,
-            self._events,
-            self._records,
-            self._guard,
-            lambda: self.streams,
-            self.config.watch,
-            self._catalogue,
-        )
-        methods = Methods(
-            self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self._events
-        )
         self.streams = Streams(
             self.config.state_dir / "spool",
             self.config.spool,
@@ -297,6 +282,21 @@ class Daemon:
             self.uplink,
             self.topics,
             self._guard,
+        )
+        self.runs = Runs(
+            self.devices,
+            self._journal,
+            self.uplink,
+            self.topics,
+            self._events,
+            self._records,
+            self._guard,
+            self.streams,
+            self.config.watch,
+            self._catalogue,
+        )
+        methods = Methods(
+            self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self._events
         )
         safety = SafetyRequests(self._guard, self._observer, self._events, self.devices)
         self._requests = Requests(

@@ -52,7 +52,7 @@ class Runs:
         events: Events,
         records: Records,
         guard: Guard,
-        streams: Callable[[], Streams],
+        streams: Streams,
         watch: WatchOptions | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
@@ -128,7 +128,7 @@ class Runs:
             leases = await self._guard.leases.acquire_for_run([each.name for each in claimed], run.run, by)
             players = {s.name: (role, s) for role, several in cast.items() for s in several}
             needed = expected_bytes(plan.parsed, sum(supervisor.pump is not None for supervisor in run.supervisors))
-            self._streams().require_room(needed)
+            self._streams.require_room(needed)
             await self._records.begin(run, players, by=by, resumes=resumes, expected_bytes=needed)
             run.asked = {"given": to_plain(parameters), "watch": watch}
             await self._journal.begin(run.run, self._entry(run))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bridge.access.caller import CALLER
+from bridge.access.caller import CALLER, is_of
 from bridge.store.cursor_table import CursorTable
 from bridge.transfer.pump import SamplePump
 from bridge.transfer.replay import Replay, Replayed, Stored
@@ -63,7 +63,8 @@ class Streams:
         self._uplink = uplink
         self._topics = topics
         self._guard = guard
-        self._pumps: list[SamplePump] = []
+        #: of the streams that go on, by their names
+        self._pumps: dict[str, SamplePump] = {}
         self._durable: dict[str, int] = {}
         self._recovered = asyncio.Event()
         self._replays = 0
@@ -115,11 +116,11 @@ class Streams:
 
     def attach(self, pump: SamplePump) -> None:
         """Let a pump's oldest blocks go when they are durable and it is full."""
-        self._pumps.append(pump)
+        self._pumps[pump.stream] = pump
 
     def detach(self, pump: SamplePump) -> None:
         """Nothing comes of it any more; what came is on disk."""
-        self._pumps.remove(pump)
+        del self._pumps[pump.stream]
         self._durable.pop(pump.stream, None)
 
     def require_room(self, expected_bytes: int) -> None:
@@ -162,11 +163,11 @@ class Streams:
     # --- what the disk does --------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
-        for pump in self._pumps:
+        for stream, pump in self._pumps.items():
             pump.relieve()
-            durable = self.spool.durable(pump.stream)
-            if self._durable.get(pump.stream, 0) != durable:  # the device's state says how much is
-                self._durable[pump.stream] = durable
+            durable = self.spool.durable(stream)
+            if self._durable.get(stream, 0) != durable:  # the device's state says how much is
+                self._durable[stream] = durable
                 pump.changed()
         failing, exhausted = self.spool.error is not None, self.spool.exhausted
         if self._was_failing and not failing:
@@ -197,12 +198,9 @@ class Streams:
             for stream in streams:
                 floors[stream] = min(cursors.get((recorder, stream), 0) for recorder in self.config.recorders)
         await asyncio.to_thread(self.spool.release, floors)
-        gone = {cursor.stream for cursor in await self._cursors.all()} - set(self.spool.streams())
-        if gone - set(self._current()):
-            await self._cursors.forget_streams(gone - set(self._current()))
-
-    def _current(self) -> list[str]:
-        return [pump.stream for pump in self._pumps]
+        known = {*self.spool.streams(), *self._pumps}
+        if gone := {cursor.stream for cursor in await self._cursors.all()} - known:
+            await self._cursors.forget_streams(gone)
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -216,10 +214,9 @@ class Streams:
             stream: self._described(stream, found.device, found, recorded)
             for stream, found in self.spool.streams().items()
         }
-        for pump in self._pumps:  # what was taken a moment ago is not on disk yet
-            device = pump.stream.rpartition("-")[0]
-            known.setdefault(pump.stream, self._described(pump.stream, device, None, recorded))
-            known[pump.stream]["next_index"] = pump.next_index
+        for stream, pump in self._pumps.items():  # what was taken a moment ago is not on disk yet
+            known.setdefault(stream, self._described(stream, stream.rpartition("-")[0], None, recorded))
+            known[stream]["next_index"] = pump.next_index
         return list(known.values())
 
     def _described(
@@ -240,7 +237,7 @@ class Streams:
         accept(params, "recorder", "stream", "next_index")
         recorder = checked_name(params.get("recorder"), "recorder")
         caller = CALLER.get()
-        if caller.user and recorder != caller.user and not recorder.startswith(f"{caller.user}-"):
+        if caller.user and not is_of(caller.user, recorder):
             raise Refused(
                 f"{caller.user} may not say what {recorder} has recorded",
                 hint=f"Call the recorder {caller.user}, or {caller.user}-something.",
@@ -293,7 +290,7 @@ class Streams:
 
         Raises `Busy` if there is nothing yet: it is not missing, it is not there.
         """
-        pump = next((pump for pump in self._pumps if pump.stream == stream), None)
+        pump = self._pumps.get(stream)
         if pump is None:
             return after
         wanted = min(after, pump.next_index)
@@ -310,12 +307,12 @@ class Streams:
 
     def _reached(self, stream: str) -> int:
         """Nobody has more of a stream than there is."""
-        pump = next((pump for pump in self._pumps if pump.stream == stream), None)
+        pump = self._pumps.get(stream)
         return pump.next_index if pump is not None else self.spool.streams()[stream].next_index
 
     def _known_stream(self, params: Mapping[str, Any]) -> str:
         stream = text_of(params, "stream")
-        if stream not in self.spool.streams() and stream not in self._current():
-            known = sorted({*self.spool.streams(), *self._current()})
-            raise InvalidValue(f"stream is {stream!r:.100}; accepted: {', '.join(known[-10:]) or 'none'}")
+        known = {*self.spool.streams(), *self._pumps}
+        if stream not in known:
+            raise InvalidValue(f"stream is {stream!r:.100}; accepted: {', '.join(sorted(known)[-10:]) or 'none'}")
         return stream
