@@ -26,8 +26,8 @@ class Observer:
         self.adrift: set[str] = set()
         self._clock = clock
         self._feeds: dict[str, Feed] = {}
-        self._energised: set[str] = set()
-        self._off: set[str] = set()
+        #: of sources: "on", "off" or "unknown"
+        self._cells: dict[str, str] = {}
         self._block_s: dict[str, float] = {}
 
     def now(self) -> float:
@@ -44,8 +44,7 @@ class Observer:
     def lost(self, name: str, *, moving: bool = False, wrong_device: bool = False) -> None:
         """Nothing that was read of it counts any more. What counts steps has lost count if it is lost in a move."""
         self._feed(name).lost(self.now(), wrong_device=wrong_device)
-        self._off.discard(name)
-        self._energised.discard(name)
+        self._cells.pop(name, None)
         if moving:
             self.adrift.add(name)
 
@@ -53,8 +52,8 @@ class Observer:
         """It is no device of this rig any more."""
         self._feeds.pop(name, None)
         self.observations.forget(name, but=frozenset())
-        for known in (self.adrift, self._off, self._energised):
-            known.discard(name)
+        self.adrift.discard(name)
+        self._cells.pop(name, None)
         self._block_s.pop(name, None)
 
     def answered(self, name: str, method: str, value: Any, asked_s: float) -> None:
@@ -64,7 +63,7 @@ class Observer:
         feed.result(method, value, asked_s, away_m)
         if name in self.adrift:
             feed.see("position_known", False, asked_s)
-        if name in self._off:  # nobody else may switch it, so it still is
+        if self._cells.get(name) == "off":  # nobody else may switch it, so it still is
             feed.cell("off", asked_s)
 
     def failed(self, name: str, method: str) -> None:
@@ -75,13 +74,12 @@ class Observer:
 
     def cell(self, name: str, state: str) -> None:
         """ "on", "off" (proven) or "unknown"."""
-        (self._off.add if state == "off" else self._off.discard)(name)
-        (self._energised.add if state == "on" else self._energised.discard)(name)
+        self._cells[name] = state
         self._feed(name).cell(state, self.now())
 
     def energised(self, name: str) -> bool:
         """Whether a technique is under way."""
-        return name in self._energised
+        return self._cells.get(name) == "on"
 
     def begins(self, name: str, technique: Technique) -> None:
         """A technique is about to be started."""
