@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from bridge.safety.acts import Act, act_of_call
-from drivers.errors import DeviceLost
 from drivers.interfaces import (
     Device,
     Feedthrough,
     FeedthroughCapabilities,
-    Identity,
     Manipulator,
     ManipulatorCapabilities,
     ManipulatorPosition,
@@ -21,25 +19,18 @@ from drivers.interfaces import (
     TouchAlarm,
 )
 
+from .stand_in import StandIn
 from .supervisor import DeviceSupervisor
 
 T = TypeVar("T")
 
 
-class _Guarded(Device):
-    """`run` is the run's id, `by` who started it, `mode` says in which mode it moves a tip now."""
+class _Guarded(StandIn):
+    """`mode` says in which mode the run moves a tip now."""
 
     def __init__(self, supervisor: DeviceSupervisor, run: str, by: str, mode: Callable[[], str]) -> None:
-        device = supervisor.device
-        self._supervisor = supervisor
-        self._run_id = run
-        self._by = by
+        super().__init__(supervisor, run, by)
         self._mode = mode
-        self.name = supervisor.name
-        self.clock = device.clock
-        self.options = device.options
-        self.transport = device.transport
-        self.identity = device.identity
 
     async def _act(self, method: str, arguments: Mapping[str, Any], perform: Callable[[], Awaitable[T]]) -> T:
         act: Act = act_of_call(
@@ -55,25 +46,6 @@ class _Guarded(Device):
 
     async def _read(self, method: str, perform: Callable[[], Awaitable[T]]) -> T:
         return await self._supervisor.performed(method, perform)
-
-    async def identify(self) -> Identity:
-        return await self._supervisor.device.identify()
-
-    async def make_safe(self) -> None:
-        await self._supervisor.device.make_safe()
-
-    async def connect(self) -> Identity:
-        """Connecting and closing are the daemon's."""
-        return await self._supervisor.device.identify()
-
-    async def close(self) -> None:
-        await self._supervisor.device.make_safe()
-
-    async def _connect(self) -> Identity:
-        return await self._supervisor.device.identify()
-
-    def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
-        self._supervisor.device.on_lost(callback)
 
 
 class GuardedStage(_Guarded, Stage):

@@ -10,11 +10,12 @@ from bridge.record import Recording
 from bridge.safety.acts import act_of_technique
 from bridge.transfer.pump import SamplePump
 from drivers.errors import CellNotOff, DeviceLost, HealthStop, LinkError, RunFailed
-from drivers.interfaces import Device, Identity, Potentiostat, PotentiostatCapabilities
+from drivers.interfaces import Device, Potentiostat, PotentiostatCapabilities
 from drivers.samples import SampleBlock
 from drivers.techniques import Technique
 
 from .guarded import guarded
+from .stand_in import StandIn
 from .supervisor import DeviceSupervisor
 from .watch import RunWatch, now_s
 
@@ -23,7 +24,7 @@ from .watch import RunWatch, now_s
 BLOCKED_S = 1.0
 
 
-class PublishedPotentiostat(Potentiostat):
+class PublishedPotentiostat(StandIn, Potentiostat):
     """What a procedure gets in place of the driver. `attributes` says what to add to each block's, `is_to_stop` whether
     a technique is to be ended because the run will pause."""
 
@@ -38,22 +39,14 @@ class PublishedPotentiostat(Potentiostat):
         by: str,
         watch: RunWatch | None = None,
     ) -> None:
-        device = supervisor.device
-        assert isinstance(device, Potentiostat)
-        self._supervisor = supervisor
-        self._device = device
+        super().__init__(supervisor, run, by)
+        assert isinstance(supervisor.device, Potentiostat)
+        self._device = supervisor.device
         self._pump = pump
         self._attributes = attributes
         self._recording = recording
         self._is_to_stop = is_to_stop
-        self._run_id = run
-        self._by = by
         self.watch = watch
-        self.name = supervisor.name
-        self.clock = device.clock
-        self.options = device.options
-        self.transport = device.transport
-        self.identity = device.identity
 
     @property
     def capabilities(self) -> PotentiostatCapabilities:
@@ -164,25 +157,6 @@ class PublishedPotentiostat(Potentiostat):
 
     async def cell_off(self) -> None:
         await self._device.cell_off()
-
-    async def identify(self) -> Identity:
-        return await self._device.identify()
-
-    async def make_safe(self) -> None:
-        await self._device.make_safe()
-
-    async def connect(self) -> Identity:
-        """Connecting and closing are the daemon's."""
-        return await self._device.identify()
-
-    async def close(self) -> None:
-        await self._device.make_safe()
-
-    async def _connect(self) -> Identity:
-        return await self._device.identify()
-
-    def on_lost(self, callback: Callable[[DeviceLost], None]) -> None:
-        self._device.on_lost(callback)
 
 
 def for_run(
