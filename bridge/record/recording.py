@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.transfer.codec import sample_bytes
+from bridge.transfer.room import Room
 from drivers.errors import PicobridgeError, RunFailed
 from drivers.plain import dumps, to_plain
 from drivers.samples import SampleBlock
@@ -75,8 +76,7 @@ class Recording:
         self._blocks_written = self._lines_written = 0
         self._devices: dict[str, str] = {}
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room = Room()
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._synced = self._looked = time.monotonic()
@@ -106,14 +106,11 @@ class Recording:
 
     @property
     def full(self) -> bool:
-        return not self._room.is_set()
+        return self._room.full
 
     async def room(self, timeout_s: float) -> bool:
         """Wait until the queue is not full; false if it still is after `timeout_s`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._room.wait()
-        return not self.full
+        return await self._room.wait(timeout_s)
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -239,10 +236,7 @@ class Recording:
 
     def _account(self, count: int) -> None:
         self._queued_bytes += count
-        if self._queued_bytes >= self._limit_bytes:
-            self._room.clear()
-        else:
-            self._room.set()
+        self._room.measure(self._queued_bytes, self._limit_bytes)
 
     def _failed(self, failure: Exception) -> PicobridgeError:
         if isinstance(failure, PicobridgeError):

@@ -10,7 +10,6 @@ a gap in the indices and may ask for a replay. Without a keeper, or while it lag
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from drivers.samples import SampleBlock
 
 from . import codec
+from .room import Room
 
 #: Payloads are not longer than this.
 PAYLOAD_LIMIT = 64 * 1024
@@ -78,8 +78,7 @@ class SamplePump:
         self._in_flight = 0
         self._small_tail = 0
         self._header: codec.Header | None = None
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room = Room()
 
     @property
     def pending(self) -> int:
@@ -97,7 +96,7 @@ class SamplePump:
 
     @property
     def full(self) -> bool:
-        return not self._room.is_set()
+        return self._room.full
 
     def take(self, block: SampleBlock, attributes: Mapping[str, Any] | None = None) -> SampleBlock:
         """Queue a block, whatever the queue's length, and return it as part of the stream. Check `full` afterwards.
@@ -138,14 +137,7 @@ class SamplePump:
 
     async def room(self, timeout_s: float) -> bool:
         """Wait until the queue is not full; false if it still is after `timeout_s`."""
-        if not self.full:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._room.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._room.wait(timeout_s)
 
     def next(self, payload_limit: int = PAYLOAD_LIMIT) -> Package | None:
         """The next message, which is then in flight, or None if nothing waits."""
@@ -230,7 +222,4 @@ class SamplePump:
 
     def _change(self, count: int) -> None:
         self.waiting_bytes += count
-        if self.waiting_bytes >= self.limit_bytes:
-            self._room.clear()
-        else:
-            self._room.set()
+        self._room.measure(self.waiting_bytes, self.limit_bytes)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from drivers.errors import Refused
 from drivers.samples import SampleBlock
 
+from ..room import Room
 from .batch import Gap
 from .catalogue import StreamRange
 from .committer import Committed, Committer, Item, weight
@@ -56,8 +57,7 @@ class Spool:
         self._committer: Committer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._durable = {stream: known.next_index for stream, known in log.ranges().items()}
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room = Room()
         self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []
         self._ended: asyncio.Future[None] | None = None
 
@@ -88,7 +88,7 @@ class Spool:
     @property
     def full(self) -> bool:
         """Whether as much waits in memory as may: whoever appends should wait for `room`."""
-        return not self._room.is_set()
+        return self._room.full
 
     @property
     def exhausted(self) -> bool:
@@ -190,14 +190,7 @@ class Spool:
 
     async def room(self, timeout_s: float) -> bool:
         """Wait until the queue is not full; false if it still is after `timeout_s`."""
-        if not self.full:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._room.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._room.wait(timeout_s)
 
     def streams(self) -> Mapping[str, StreamRange]:
         """What there is on disk. Any thread."""
@@ -236,10 +229,7 @@ class Spool:
         self._writer().put(item)
 
     def _see_to_room(self) -> None:
-        if self.queue_bytes >= self.options.queue_bytes:
-            self._room.clear()
-        else:
-            self._room.set()
+        self._room.measure(self.queue_bytes, self.options.queue_bytes)
 
     def _writer(self) -> Committer:
         if self._committer is None:
