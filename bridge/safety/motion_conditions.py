@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -275,12 +276,9 @@ class TouchAlarmArmed(Condition):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteIs(Condition):
-    """Every feedthrough has one of these routes closed."""
-
-    name: ClassVar[str] = "route_is"
+class _OfRoutes(Condition):
     feedthroughs: Sequence[str] = option(help="their names")
-    routes: Sequence[str] = option(help="routes that are accepted")
+    routes: Sequence[str] = option(help="names of routes")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feedthroughs", checked_names("feedthroughs", self.feedthroughs))
@@ -290,34 +288,31 @@ class RouteIs(Condition):
         return tuple(f"{name}.route" for name in self.feedthroughs)
 
     def judge(self, situation: Situation) -> Verdict:
-        verdicts = []
-        for name in self.feedthroughs:
-            seen = situation.look(f"{name}.route")
-            needs = f"{name} must be at {' or '.join(self.routes)}"
-            verdicts.append(Verdict(seen.ok and seen.value in self.routes, (seen,), str(seen), needs))
-        return first_bad(verdicts)
+        return first_bad([self._of(name, situation.look(f"{name}.route")) for name in self.feedthroughs])
+
+    @abstractmethod
+    def _of(self, name: str, seen: Seen) -> Verdict:
+        """About one feedthrough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteIsNot(Condition):
+class RouteIs(_OfRoutes):
+    """Every feedthrough has one of these routes closed."""
+
+    name: ClassVar[str] = "route_is"
+
+    def _of(self, name: str, seen: Seen) -> Verdict:
+        needs = f"{name} must be at {' or '.join(self.routes)}"
+        return Verdict(seen.ok and seen.value in self.routes, (seen,), str(seen), needs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteIsNot(_OfRoutes):
     """No feedthrough has one of these routes closed."""
 
     name: ClassVar[str] = "route_is_not"
-    feedthroughs: Sequence[str] = option(help="their names")
-    routes: Sequence[str] = option(help="routes that are not accepted")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "feedthroughs", checked_names("feedthroughs", self.feedthroughs))
-        object.__setattr__(self, "routes", checked_names("routes", self.routes))
-
-    def inputs(self, act: Act) -> tuple[str, ...]:
-        return tuple(f"{name}.route" for name in self.feedthroughs)
-
-    def judge(self, situation: Situation) -> Verdict:
-        verdicts = []
-        for name in self.feedthroughs:
-            seen: Seen = situation.look(f"{name}.route")
-            known = seen.ok and isinstance(seen.value, str) and seen.value != UNKNOWN
-            needs = f"{name} must be at another route than {' and '.join(self.routes)}, and known to be"
-            verdicts.append(Verdict(known and seen.value not in self.routes, (seen,), str(seen), needs))
-        return first_bad(verdicts)
+    def _of(self, name: str, seen: Seen) -> Verdict:
+        known = seen.ok and isinstance(seen.value, str) and seen.value != UNKNOWN
+        needs = f"{name} must be at another route than {' and '.join(self.routes)}, and known to be"
+        return Verdict(known and seen.value not in self.routes, (seen,), str(seen), needs)
