@@ -148,8 +148,8 @@ class PublishedPotentiostat(StandIn, Potentiostat):
         attributes = {**block.attributes, "technique": technique.name, **self._attributes()}
         taken = self._pump.take(block, attributes)
         self._supervisor.observer.block(self.name, block, technique)
-        self._supervisor.latest.offer(taken)
-        self._supervisor.count()
+        self._supervisor.topics.latest.offer(taken)
+        self._supervisor.topics.count()
         return taken
 
     async def stop(self) -> None:

@@ -89,7 +89,7 @@ class Supervision:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await supervisor.close()
-        supervisor.forget()
+        supervisor.topics.forget()
         self._heartbeats.remove(heartbeat)
         if supervisor.pump is not None:
             self._streams.detach(supervisor.pump)

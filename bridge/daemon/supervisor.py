@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bridge.access.caller import CALLER
 from bridge.safety.acts import Act, Kind, act_of_call
-from bridge.transfer.plain import dumps, to_plain
+from bridge.transfer.plain import to_plain
 from bridge.transfer.pump import SamplePump
 from bridge.transfer.spool import Spool
-from bridge.transfer.throttle import Throttle
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers import calls
@@ -31,10 +28,10 @@ from drivers.errors import (
     Unsupported,
     WrongDevice,
 )
-from drivers.interfaces import Device, Identity, ManipulatorPosition, Pressure, Stage, StagePosition
-from drivers.samples import SampleBlock
+from drivers.interfaces import Device, Identity, Stage
 
 from .config import DeviceConfig
+from .device_topics import DeviceTopics
 from .events import Events
 from .guard import Guard
 from .heartbeat import Heartbeat
@@ -53,8 +50,6 @@ POTENTIOSTAT_POLL_S = 5.0
 #: So many questions in a row without a good answer, and the wire is closed and opened again.
 POLL_FAILURES = 3
 BACKOFF_S = (0.5, 30.0)
-LATEST_S = 0.1
-COUNTERS_S = 1.0
 #: A device must be in its safe state by then, or it is reported not to be.
 SAFE_TIMEOUT_S = 10.0
 #: How long a lost device is left to the run that uses it, before it is connected again (and its source switched off).
@@ -118,10 +113,7 @@ class DeviceSupervisor:
         #: closing it did not prove that it is safe
         self.unproven = False
         self.pump: SamplePump | None = None
-        self.latest: Throttle[SampleBlock] = Throttle(LATEST_S, self._publish_sample)
         self._config = config
-        self._uplink = uplink
-        self._topics = topics
         self._events = events
         self._heartbeat = heartbeat or Heartbeat(config.name)
         self._lock = asyncio.Lock()
@@ -129,13 +121,14 @@ class DeviceSupervisor:
         self._listening = False
         self._released = asyncio.Event()
         self._released.set()
-        self._counters: Throttle[None] = Throttle(COUNTERS_S, lambda _: self._publish_state())
+        #: what of it is published
+        self.topics = DeviceTopics(self, uplink, topics)
         if device.interface == "potentiostat":
             self.pump = SamplePump(stream, uplink.wake, queue_bytes, spool)
-            self.pump.changed = self.count
+            self.pump.changed = self.topics.count
             uplink.attach(self.pump, topics.samples(self.name))
-        self._publish_info()
-        self._publish_state()
+        self.topics.info()
+        self.topics.state()
 
     @property
     def connected(self) -> bool:
@@ -176,27 +169,22 @@ class DeviceSupervisor:
 
     async def close(self) -> None:
         """Make safe and let go. Reports what goes wrong as an event; never raises."""
-        self.latest.flush()
+        self.topics.latest.flush()
         try:
             async with asyncio.timeout(SAFE_TIMEOUT_S):
                 await self.device.close()
         except Exception as error:
             self.unproven = True
             self._unsafe(error)
-        self._counters.flush()
+        self.topics.counters.flush()
         self._set("closed", None)
-        self._counters.flush()
+        self.topics.counters.flush()
 
     def retire(self) -> None:
         """It is no device of this rig any more: nothing is begun with it, and nobody waits for it. Close it then."""
         self.retired = True
         self.was_connected.set()
         self.tried.set()
-
-    def forget(self) -> None:
-        """Nothing on the broker is about it any more. Once it is closed."""
-        for topic in (self._topics.info(self.name), self._topics.state(self.name), self._topics.latest(self.name)):
-            self._uplink.retain(topic, b"")
 
     def lost(self, error: PicobridgeError) -> None:
         """The wire is gone; said once. Called by whoever notices."""
@@ -266,7 +254,7 @@ class DeviceSupervisor:
         await self.guard.sound(self.name)
         self._set("connected", None)
         self.was_connected.set()
-        self._publish_info()
+        self.topics.info()
         who = " ".join(part for part in (identity.make, identity.model, identity.serial) if part)
         self._events.publish("device", f"{self.name} is connected: {who}", device=self.name)
         if not self._listening:
@@ -343,7 +331,7 @@ class DeviceSupervisor:
         asked_s = self.observer.now()
         value = await getattr(self.device, method)()
         self.observer.answered(self.name, method, value, asked_s)
-        self._publish_reading(value)
+        self.topics.reading(value)
 
     async def read(self, method: str) -> None:
         """Ask it something harmless for the interlocks, which see what it answers. Never raises."""
@@ -380,12 +368,12 @@ class DeviceSupervisor:
             raise Busy(f"{self.name} is in the middle of another call", device=self.name)
         self.run = run
         self._released.clear()
-        self._publish_state()
+        self.topics.state()
 
     def release(self) -> None:
         self.run = ""
         self._released.set()
-        self._publish_state()
+        self.topics.state()
 
     async def call(self, method: str, values: Mapping[str, Any]) -> Any:
         """A method of the interface by name. Raises `InvalidValue`, `Busy`, `Unsupported`, what the method raises."""
@@ -447,7 +435,7 @@ class DeviceSupervisor:
             self.observer.cell(self.name, "off")
         # a move ends later than it is asked for: where it ended is as new as its answer
         self.observer.answered(self.name, method, result, asked_s if method in calls.HARMLESS else self.observer.now())
-        self._publish_reading(result)
+        self.topics.reading(result)
         return result
 
     async def make_safe(self) -> str | dict[str, Any]:
@@ -486,11 +474,7 @@ class DeviceSupervisor:
         self.guard.latch(UNSAFE, self.name, text, hint=known.hint, detail={"cause": known.to_dict()})
         return known
 
-    # --- what is published -------------------------------------------------------------------------------------
-
-    def count(self) -> None:
-        """Counters have changed."""
-        self._counters.offer(None)
+    # --- what is told ------------------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
         """As in the answer to `devices`."""
@@ -505,55 +489,10 @@ class DeviceSupervisor:
             "error": None if self.error is None else self.error.to_dict(),
         }
 
-    def _publish_info(self) -> None:
-        info = {"device": self.name, **self.describe()}
-        del info["connection"], info["error"]  # of the moment: they are in the state
-        self._uplink.retain(self._topics.info(self.name), dumps(info))
-
-    def _publish_state(self) -> None:
-        state: dict[str, Any] = {
-            "device": self.name,
-            "connection": self.connection,
-            "mode": "run" if self.run else "idle",
-            "run": self.run or None,
-            "error": None if self.error is None else self.error.to_dict(),
-            "time_ns": time.time_ns(),
-        }
-        if self.pump is not None:
-            state |= {
-                "stream": self.pump.stream,
-                "next_index": self.pump.next_index,
-                "published": self.pump.published,
-                "pending": self.pump.pending,
-                "durable": self.spool.durable(self.pump.stream),
-                "left_to_replay": self.pump.left_to_replay,
-                "dropped_latest": self.latest.dropped,
-            }
-        self._uplink.retain(self._topics.state(self.name), dumps(state))
-
     def _set(self, connection: str, error: PicobridgeError | None) -> None:
         self.connection = connection
         self.error = error
-        self._publish_state()
-
-    def _publish_sample(self, block: SampleBlock) -> None:
-        if not len(block):
-            return
-        values = {column.name: block[column.name][-1] for column in block.columns}
-        time_ns = block.start_time_ns + round(float(values.get("time_s", 0.0)) * 1e9)
-        values |= {"index": block.next_index - 1, "run": self.run or None}
-        self._publish_latest(time_ns, values)
-
-    def _publish_reading(self, value: Any) -> None:
-        """What a call returned, if that is what `latest` shows of this kind of device."""
-        if isinstance(value, ManipulatorPosition | StagePosition | Pressure):
-            self._publish_latest(self.device.clock.time_ns(), to_plain(value))
-        elif self.device.interface == "feedthrough" and isinstance(value, str):
-            self._publish_latest(self.device.clock.time_ns(), {"route": value})
-
-    def _publish_latest(self, time_ns: int, values: Mapping[str, Any]) -> None:
-        utc = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-        self._uplink.latest(self._topics.latest(self.name), dumps({"utc": utc, **values}))
+        self.topics.state()
 
 
 def _is_cancelled() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import supervisor
+from bridge.daemon import device_topics, supervisor
 from tests.bridge.conftest import Mosquitto
 
 from .rig import Rig, whole_path
@@ -38,7 +38,7 @@ def path(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
     monkeypatch.setattr(supervisor, "POLL_S", 0.05)
     monkeypatch.setattr(supervisor, "POTENTIOSTAT_POLL_S", 0.05)
-    monkeypatch.setattr(supervisor, "COUNTERS_S", 0.02)
+    monkeypatch.setattr(device_topics, "COUNTERS_S", 0.02)
 
     def make(*devices: str, **options: Any) -> AbstractAsyncContextManager[Rig]:
         return whole_path(tmp_path, devices, **{"mosquitto": mosquitto, **options})
