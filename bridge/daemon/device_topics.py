@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -83,7 +84,11 @@ class DeviceTopics:
         if not len(block):
             return
         values = {column.name: block[column.name][-1] for column in block.columns}
-        time_ns = block.start_time_ns + round(float(values.get("time_s", 0.0)) * 1e9)
+        time_s = float(values.get("time_s", 0.0))
+        if math.isfinite(time_s):
+            time_ns = block.start_time_ns + round(time_s * 1e9)
+        else:  # not even its time arrived
+            time_ns = self._supervisor.device.clock.time_ns()
         values |= {"index": block.next_index - 1, "run": self._supervisor.run or None}
         self._values(time_ns, values)
 

@@ -190,6 +190,7 @@ async def test_procedures_are_listed(rig: RigMaker) -> None:
 async def test_a_sample_without_a_time_ends_no_run(rig: RigMaker) -> None:
     blocks = ramp(30, 10)
     blocks[1].data["time_s"][3:5] = float("nan")
+    blocks[2].data["time_s"][-1] = float("nan")
     async with rig() as r:
         r.device("pstat").script = lambda technique: blocks
         assert (await r.result(await r.run(**GALVANOSTATIC)))["status"] == "finished"
