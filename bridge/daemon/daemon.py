@@ -385,6 +385,7 @@ class Daemon:
             await self._stack.aclose()
 
     async def _wind_down(self) -> None:
+        self._requests.refuse_new()
         running = self.runs.cancel_all()
         held = {supervisor.name for run in running for supervisor in run.supervisors}
         free = [supervisor.make_safe() for name, supervisor in self.devices.items() if name not in held]

@@ -117,9 +117,13 @@ class Requests:
         except PicobridgeError as error:
             self._refuse(user, method, incoming, error)
 
+    def refuse_new(self) -> None:
+        """The daemon ends: nothing is admitted but stops, and whoever waits for an answer is told why it fails."""
+        self._closing = True
+
     async def close(self) -> None:
         """Refuse what comes, cancel what is under way, and wait for it."""
-        self._closing = True
+        self.refuse_new()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -239,7 +243,7 @@ class Requests:
             reply = Reply(request.id, result=await handler(request.params))
             reply.encode()
         except PicobridgeError as error:
-            reply = Reply(request.id, error=error)
+            reply = Reply(request.id, error=_cut_off(request, error) if self._closing else error)
         except asyncio.CancelledError:
             reply = Reply(request.id, error=_cut_off(request))
         except Exception as error:
@@ -275,11 +279,13 @@ class Requests:
         self._refusals.report(user or claimed, method, error)
 
 
-def _cut_off(request: Request) -> PicobridgeError:
-    """What somebody is told whose request was under way as the daemon stopped."""
+def _cut_off(request: Request, error: PicobridgeError | None = None) -> PicobridgeError:
+    """What somebody is told whose request was under way as the daemon stopped; `error` is what it failed with, if it
+    did before it was cancelled: making safe stops a move, and that ends it too."""
     device, method = request.params.get("device"), request.params.get("method")
+    failed = f": {error.message}" if error is not None else ""
     return Interrupted(
-        "the daemon stopped before this was done",
+        f"the daemon stopped before this was done{failed}",
         device=device if isinstance(device, str) else "",
         operation=method if isinstance(method, str) else request.method,
     )

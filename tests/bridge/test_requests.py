@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 
 from bridge.daemon.config import BrokerConfig
 from bridge.transfer.messages import load_object
-from drivers.errors import InvalidValue, RequestExpired
+from drivers.errors import Interrupted, InvalidValue, RequestExpired
 
 from .conftest import Mosquitto, Rig, RigMaker, eventually
 from .listener import listen
@@ -204,3 +204,25 @@ def test_strict_json_reads_what_is_meant() -> None:
         "a": [1, 2.5, "[[[[", '"{', None, True],
         "b": {"c": -1e-12},
     }
+
+
+async def test_what_fails_because_the_daemon_ends_says_so(rig: RigMaker, broker: Any) -> None:
+    """Making safe stops a move, which fails by that before the request is cancelled."""
+    async with rig(BrokerConfig(address=broker)) as r:
+        stage = r.device("stage")
+        stage.slow = True
+        move = asyncio.create_task(r.request("call", device="stage", method="move_to", arguments={"x": 0.01}))
+        await stage.moving.wait()
+        halt = stage.stop
+
+        async def halt_and_rest() -> Any:
+            position = await halt()
+            await eventually(lambda: not stage.moving.is_set())
+            return position
+
+        stage.stop = halt_and_rest
+        r.daemon.stop()
+        await r.daemon.__aexit__(None, None, None)
+        with pytest.raises(Interrupted, match="the daemon stopped before this was done: stopped") as told:
+            await move
+        assert told.value.device == "stage"
