@@ -25,7 +25,8 @@ class Role(enum.IntEnum):
 STOPS = ("stop", "emergency_stop")
 
 _OBSERVER = (
-    *("ping", "devices", "procedures", "runs", "faults", "rules", "leases", "streams", "replay", "recorded"),
+    *("ping", "devices", "procedures", "runs", "items", "faults", "rules", "outlook", "leases"),
+    *("streams", "replay", "recorded"),
     *STOPS,
 )
 _OPERATOR = (

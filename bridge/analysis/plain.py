@@ -7,6 +7,7 @@ from typing import Any
 
 from drivers.plain import to_plain
 
+from .histogram import histogram
 from .noise import NoiseResult
 from .spectrum import Spectrum
 
@@ -20,6 +21,7 @@ def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
     tau, deviation = result.allan.minimum
     series = result.averages
     short = len(series.time_s) <= _MAX_SERIES
+    distribution = histogram(series.current_a)
     fields = {
         "verdict": result.verdict.value,
         "passed": result.passed,
@@ -63,6 +65,11 @@ def noise_to_dict(result: NoiseResult) -> dict[str, Any]:
         "gaps": [[gap.from_s, gap.to_s] for gap in result.gaps],
         "evaluated_from_s": result.evaluated_from_s,
         "evaluated_s": result.evaluated_s,
+        "histogram": {
+            "edges_a": distribution.edges,
+            "counts": distribution.counts,
+            "within_std": distribution.within_std,
+        },
         "averages": {"time_s": series.time_s, "current_a": series.current_a} if short else None,
     }
     plain: dict[str, Any] = to_plain(fields)

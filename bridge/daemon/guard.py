@@ -107,7 +107,7 @@ class Guard:
     async def _admit(self, act: Act) -> None:
         try:
             self._require(act)
-            await self._refresh(act)
+            await self.refresh([act])
             self.interlocks.require(act, self.clock())
         except PicobridgeError as error:
             error.annotate(device=act.device, operation=act.method)
@@ -125,9 +125,10 @@ class Guard:
         caller = CALLER.get()
         self.leases.check(act.device, caller.lease, caller.fence)
 
-    async def _refresh(self, act: Act) -> None:
+    async def refresh(self, acts: Iterable[Act]) -> None:
         """Read what the rules would find missing or old. What does not answer in time stays so."""
-        wanted = self.interlocks.wanted(act, self.clock())
+        now = self.clock()
+        wanted = {each for act in acts for each in self.interlocks.wanted(act, now)}
         if not wanted:
             return
         reading = [asyncio.ensure_future(self._read(device, method)) for device, method in sorted(wanted)]

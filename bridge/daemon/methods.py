@@ -16,7 +16,7 @@ from drivers.errors import InvalidValue
 from .catalogue import Catalogue
 from .events import Events
 from .guard import Guard
-from .params import accept, table
+from .params import accept, table, whole_number
 from .runs import Runs
 from .supervisor import DeviceSupervisor
 
@@ -57,6 +57,7 @@ class Methods:
             "resume": self._resume,
             "answer": self._answer,
             "runs": self._list_runs,
+            "items": self._items,
             "stop": self._stop,
             "emergency_stop": self._emergency_stop,
         }
@@ -122,6 +123,11 @@ class Methods:
     async def _list_runs(self, params: Mapping[str, Any]) -> Any:
         accept(params)
         return self._runs.states()
+
+    async def _items(self, params: Mapping[str, Any]) -> Any:
+        accept(params, "run", "since", "edition")
+        run = self._runs.known(params.get("run"))
+        return run.items.page(whole_number(params, "since", 0), whole_number(params, "edition", 0))
 
     async def _stop(self, params: Mapping[str, Any]) -> Any:
         stopped = await self._stop_everything()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bridge.procedures.context import Answer, Question
@@ -62,6 +62,9 @@ class Part:
 
     def note(self, text: str, **values: Any) -> None:
         self._whole.note(text, **values)
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._whole.show(header, items)
 
     async def save(self, **state: Any) -> None:
         await self._parts.save(self._path, state)

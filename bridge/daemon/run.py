@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ from drivers.interfaces import Device, Potentiostat
 from .casting import Cast, names_of
 from .catalogue import Catalogue
 from .events import Events
+from .items import Items
 from .parts import Parts
 from .pausing import Pause
 from .published import for_run
@@ -81,6 +82,8 @@ class Run:
         self.step = ""
         self.fraction: float | None = None
         self.values: dict[str, Any] = {}
+        #: what it has found so far; the result has it in the end
+        self.items = Items()
         self.result: Any = None
         self.error: PicobridgeError | None = None
         #: the mistake of ours behind `error`, if it is one
@@ -150,6 +153,11 @@ class Run:
         """See `Context`."""
         own = {f"{name}_" if name in _OF_EVENTS else name: value for name, value in to_plain(values).items()}
         self._events.publish("run", text, severity="warning", run=self.run, **own)
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        """See `Context`."""
+        self.items.tell(header, items)
+        self._throttle.offer(None)
 
     @property
     def saved(self) -> Mapping[str, Any]:
@@ -268,6 +276,7 @@ class Run:
         try:
             self.result = to_plain(work.result())
             self.status = RunStatus.FINISHED
+            self.items.clear()
         except asyncio.CancelledError:
             self.status = RunStatus.ABORTED if self._failure is None else RunStatus.FAILED
             self.error = self._failure
@@ -285,7 +294,7 @@ class Run:
         self._throttle.flush()
         self._publish_state()
         result = {**self.describe(), "result": self.result}
-        for key in ("step", "fraction", "values", "question", "pause", "pausable"):
+        for key in ("step", "fraction", "values", "items", "question", "pause", "pausable"):
             del result[key]
         result["health"] = [] if self.watch is None else self.watch.findings
         self._uplink.retain(self._topics.run_result(self.run), dumps(result))
@@ -310,6 +319,7 @@ class Run:
             "step": self.step,
             "fraction": self.fraction,
             "values": to_plain(self.values),
+            "items": self.items.describe(),
             "started_ns": self.started_ns,
             "ended_ns": self.ended_ns,
             "error": None if self.error is None else self.error.to_dict(),

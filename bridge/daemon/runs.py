@@ -187,12 +187,18 @@ class Runs:
             raise InvalidValue(f"run {name!r} is not under way; under way: {running}")
         return run
 
-    async def abort(self, name: Any) -> Run:
-        """Cancel a run and wait until it has cleaned up. Raises `InvalidValue` for an unknown one."""
+    def known(self, name: Any) -> Run:
+        """A run of this daemon, under way or not. Raises `InvalidValue` naming those that are under way."""
         run = self._runs.get(name) if isinstance(name, str) else None
         if run is None or run.task is None:
             running = ", ".join(run.run for run in self.running) or "none"
             raise InvalidValue(f"run {name!r} is not known; under way: {running}")
+        return run
+
+    async def abort(self, name: Any) -> Run:
+        """Cancel a run and wait until it has cleaned up. Raises `InvalidValue` for an unknown one."""
+        run = self.known(name)
+        assert run.task is not None
         run.cancel()
         await asyncio.wait([run.task], timeout=CLEANUP_S)
         return run

@@ -16,6 +16,7 @@ from drivers.quantities import quantity
 from .events import Events
 from .guard import Guard
 from .observing import Observer
+from .outlook import Outlooks
 from .params import accept, text_of, whole_number
 from .supervisor import DeviceSupervisor
 
@@ -40,6 +41,7 @@ class SafetyRequests:
         self._guard = guard
         self._observer = observer
         self._events = events
+        self._outlooks = Outlooks(guard, devices)
         self.handlers: Mapping[str, Handler] = {
             "lease": self._lease,
             "renew": self._renew,
@@ -49,6 +51,7 @@ class SafetyRequests:
             "faults": self._faults,
             "acknowledge": self._acknowledge,
             "rules": self._rules,
+            "outlook": self._outlook,
             "override": self._override,
             "end_override": self._end_override,
             "state": self._state,
@@ -139,6 +142,10 @@ class SafetyRequests:
     async def _rules(self, params: Mapping[str, Any]) -> Any:
         accept(params)
         return self._guard.interlocks.state(self._guard.clock())
+
+    async def _outlook(self, params: Mapping[str, Any]) -> Any:
+        accept(params)
+        return await self._outlooks.tell()
 
     async def _override(self, params: Mapping[str, Any]) -> Any:
         accept(params, "rule", "for", "reason")

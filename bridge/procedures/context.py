@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,6 +63,10 @@ class Context(Protocol):
 
     def note(self, text: str, **values: Any) -> None:
         """Say something that a person should read, as an event."""
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        """What is found, as it is found, for whoever looks on (SI, JSON): `header` says what the items are about and
+        replaces the one before, `items` go behind those shown before. The result has to have all of it again."""
 
     def describe_sample(self, **known: float | None) -> None:
         """Tell the health watch what the parameters do not: `area_m2`, `stray_f`, `hard_min_v` and `hard_max_v` (beyond

@@ -152,6 +152,7 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
         "range": used.range.label,
         "range_full_scale_a": used.range.full_scale_a,
         "instrument_error_a": used.error_a,
+        "instrument_noise_a_rms": used.range.noise_a_rms,
         "samples": len(record),
         "start_time_ns": record.start_time_ns,
         "end": record.end.value if record.end else None,

@@ -57,10 +57,17 @@ class Interlocks:
 
     # --- before an act ----------------------------------------------------------------------------------------------
 
+    def rules_for(self, act: Act, now: float) -> list[Rule]:
+        """Those that are about it and not set aside."""
+        if not act.kinds:
+            return []
+        aside = {one.rule for one in self.overrides(now)}
+        return [rule for rule in self.rules.rules if rule.id not in aside and rule.applies_to(act)]
+
     def check(self, act: Act, now: float) -> list[Violation]:
         """Every rule that forbids it at `now`; none for reading and for the safe direction."""
         found = []
-        for rule in self._in_force(act, now):
+        for rule in self.rules_for(act, now):
             verdict = rule.judge(Situation(act, self.observations, now, rule.max_age_s))
             if not verdict.ok:
                 found.append(Violation(act, rule, verdict))
@@ -108,7 +115,7 @@ class Interlocks:
         as old as its rule allows, or was not yet read often enough. To be asked again after reading, a few times."""
         return reads(
             input
-            for rule in self._in_force(act, now)
+            for rule in self.rules_for(act, now)
             for more in [rule.requires.wants_more(Situation(act, self.observations, now, rule.max_age_s))]
             for input in rule.requires.inputs(act)
             if more or self._is_old(input, now, rule.max_age_s / 2)
@@ -125,7 +132,7 @@ class Interlocks:
 
     def while_lasting(self, act: Act, now: float) -> tuple[Rule, ...]:
         """The rules that are looked at as long as an act goes on."""
-        return tuple(rule for rule in self._in_force(act, now) if rule.lasts)
+        return tuple(rule for rule in self.rules_for(act, now) if rule.lasts)
 
     def watched(self, now: float) -> frozenset[tuple[str, str]]:
         """What has to be read again and again for what is under way, as devices and methods."""
@@ -212,12 +219,6 @@ class Interlocks:
 
     def _overridable(self) -> list[str]:
         return [rule.id for rule in self.rules.rules if rule.override is not None and not rule.off]
-
-    def _in_force(self, act: Act, now: float) -> list[Rule]:
-        if not act.kinds:
-            return []
-        aside = {one.rule for one in self.overrides(now)}
-        return [rule for rule in self.rules.rules if rule.id not in aside and rule.applies_to(act)]
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

@@ -129,6 +129,10 @@ class Observations:
         """Oldest first, at most `HISTORY`."""
         return tuple(self._readings.get(input, ()))
 
+    def known(self) -> tuple[str, ...]:
+        """The inputs that were seen."""
+        return tuple(self._readings)
+
     def age_s(self, input: str, now: float) -> float | None:
         """None if it was never seen."""
         reading = self.newest(input)

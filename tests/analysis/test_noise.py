@@ -295,3 +295,18 @@ def test_a_sample_at_the_edge_of_an_average_belongs_to_the_next_whatever_its_las
     found = averages(time, np.repeat([1e-12, 2e-12, 3e-12, 4e-12], 10), 0.0, 1.0)
     assert found.current_a.tolist() == near([1e-12, 2e-12, 3e-12, 4e-12])
     assert found.samples == 10
+
+
+def test_the_distribution_counts_every_average() -> None:
+    values = white(1.0, 0.05)
+    told = noise_to_dict(assess(values))["histogram"]
+    assert sum(told["counts"]) == len(values)
+    assert len(told["edges_a"]) == len(told["counts"]) + 1
+    assert told["edges_a"][0] == near(values.min() * PA)
+    assert told["edges_a"][-1] == near(values.max() * PA)
+    assert told["within_std"] == near(0.683, 0.05)  # of a normal distribution
+
+
+def test_a_distribution_of_nothing_is_empty() -> None:
+    told = noise_to_dict(assess(np.empty(0), duration_s=10.0))["histogram"]
+    assert told == {"edges_a": [], "counts": [], "within_std": None}

@@ -91,6 +91,8 @@ async def record(folder: Path) -> dict[str, Any]:
         recorded["lease"] = await listener.request(prefix, "lease", {"device": "stage"})
         lease = {"lease": recorded["lease"]["lease"]}
         recorded["lease"] = await listener.request(prefix, "renew", lease)
+        recorded["outlook"] = await listener.request(prefix, "outlook", {})
+        recorded["result:items"] = await listener.request(prefix, "items", {"run": run})
         for method, params in (("leases", {}), ("faults", {}), ("rules", {})):
             recorded[f"result:{method}"] = await listener.request(prefix, method, params)
         await listener.request(prefix, "release", lease)

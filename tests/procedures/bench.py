@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -340,6 +340,8 @@ class Bench:
         #: what the health watch was told
         self.sample: dict[str, float | None] = {}
         self.questions: list[Question] = []
+        self.shown_header: dict[str, Any] = {}
+        self.shown: list[dict[str, Any]] = []
         self.answers: deque[str | tuple[str, dict[str, Any]]] = deque()
         self.saved: dict[str, Any] = {}
         self.kept: list[dict[str, Any]] = []
@@ -368,6 +370,11 @@ class Bench:
 
     def witnessed(self, device: str, quantity: str, value: Any, by: str) -> None:
         """There are no interlocks here."""
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        if header is not None:
+            self.shown_header = json.loads(dumps(header))
+        self.shown += json.loads(dumps(list(items)))
 
     def describe_sample(self, **known: float | None) -> None:
         self.sample.update(known)

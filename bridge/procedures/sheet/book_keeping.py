@@ -12,8 +12,10 @@ from bridge.procedures.common import Reporter
 from bridge.procedures.context import Context
 
 from .judge import Judge, StopRules
+from .layout import Layout
 from .parameters import SheetMap
 from .records import Book, Record
+from .showing import Showing
 
 #: kept again when it has grown by this share, so that keeping it costs the same a cell however large the sheet is
 _GROWN = 0.03
@@ -23,7 +25,7 @@ class Keeping:
     """`stopped` is what a stop rule has found."""
 
     def __init__(
-        self, context: Context, judge: Judge, book: Book, parameters: SheetMap, cells: int, sheet: str
+        self, context: Context, judge: Judge, book: Book, parameters: SheetMap, cells: int, layout: Layout
     ) -> None:
         self.judge = judge
         self.book = book
@@ -33,7 +35,8 @@ class Keeping:
         self._context = context
         self._reporter = Reporter(context)
         self._cells = cells
-        self._sheet = sheet
+        self._sheet = layout.sheet
+        self._showing = Showing(context, layout, judge, book)
         self._passed = 0
         self._judged = 0
         self._kept = len(book.records)
@@ -41,6 +44,8 @@ class Keeping:
         self._begun = len(book.records)
         if judge.ready:
             self.judge_all()
+        else:
+            self._showing.all()
 
     @property
     def stopped(self) -> dict[str, Any] | None:
@@ -54,6 +59,7 @@ class Keeping:
         self._judge(record)
         self.book.add(record)
         self._count(record, +1)
+        self._showing.newest()
         if self.judge.ready:
             self.rules.take(record, not self.judge.bins.by_soft[record.soft].passes)
 
@@ -65,6 +71,7 @@ class Keeping:
             self.rules.take(record, not self.judge.bins.by_soft[record.soft].passes)
         for record in self.book.current():
             self._count(record, +1)
+        self._showing.all()
 
     def landing_done(self, elapsed_s: float) -> None:
         """Tell how far it is, at a pace that people read, and keep what a resume needs, when it has grown enough."""
@@ -94,6 +101,7 @@ class Keeping:
             yield_high=high,
             cells_per_hour=rate,
             remaining_s=(self._cells - done) / rate * 3600 if rate else None,
+            stopped=self.stopped,
         )
 
     async def save(self) -> None:

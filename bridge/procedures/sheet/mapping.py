@@ -43,7 +43,7 @@ async def run(context: Context, parameters: SheetMap) -> dict[str, Any]:
     book, limits = _resumed(context, layout, limits)
     judge = Judge(bins, limits, parameters, fitter.names if fitter is not None else ())
     wanted = [cell.place for cell in layout.cells if cell.place not in layout.skipped]
-    keeping = Keeping(context, judge, book, parameters, len(wanted), layout.sheet)
+    keeping = Keeping(context, judge, book, parameters, len(wanted), layout)
     alignment = await _aligned(context, layout, rig.carriers[0], keeping)
     landings = await asyncio.to_thread(plan, layout, wanted, alignment, rig.reaches)
     for carrier in rig.carriers:

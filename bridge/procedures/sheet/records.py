@@ -34,6 +34,11 @@ class Record:
     def place(self) -> Place:
         return self.row, self.column
 
+    def to_dict(self, index: int) -> dict[str, Any]:
+        """As JSON values, with its number in the book."""
+        values = {name: _plain(value) for name, value in self.values.items()}
+        return {"record": index, **{name: getattr(self, name) for name in _PLAIN}, "values": values}
+
 
 _PLAIN = ("row", "column", "head", "site", "channel", "visit", "started_s", "duration_s", "at_ns", "soft", "hard",
           "supersedes", "error")  # fmt: skip

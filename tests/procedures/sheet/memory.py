@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -222,6 +222,8 @@ class MemoryContext:
         self.board = MemoryBoard(world, routes) if routes else None
         self.steps: list[tuple[str, float | None, dict[str, Any]]] = []
         self.notes: list[str] = []
+        self.headers: list[Mapping[str, Any]] = []
+        self.shown: list[Mapping[str, Any]] = []
         self.state: dict[str, Any] = {}
         self.saves = 0
         self.saved: Mapping[str, Any] = {}
@@ -253,6 +255,10 @@ class MemoryContext:
 
     def note(self, text: str, **values: Any) -> None:
         self.notes.append(text)
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.headers += [] if header is None else [header]
+        self.shown += items
 
     async def save(self, **state: Any) -> None:
         from drivers.plain import to_plain

@@ -311,6 +311,26 @@ async def test_live_yield_is_told_while_it_runs() -> None:
     assert 0 < told[-1]["yield"] <= 1
 
 
+async def test_whoever_looks_on_sees_what_the_result_says() -> None:
+    """With pilot cells, whose bins come later, and with cells that are touched again."""
+    _, context, sheet = small(miss=0.1, seed=3)
+    result = await context.map(sheet=sheet, **TABLES, retests=4, stop_site_after=0, pilot_cells=16)
+    header = context.headers[-1]
+    for key in ("row", "column", "x_m", "y_m"):
+        assert header["cells"][key] == result["cells"][key]
+    assert header["bin_table"] == result["bin_table"]
+    assert header["limits"] == result["limits"]["limits"]
+    assert context.headers[0]["limits"] == {}, "the pilot cells were shown before there were limits"
+    assert context.shown[0]["soft"] == header["untested"]
+    newest = {item["record"]: item for item in context.shown}
+    records = result["records"]
+    assert sorted(newest) == list(range(len(records["row"])))
+    for index, item in newest.items():
+        for key in ("row", "column", "site", "visit", "soft", "hard", "supersedes", "error"):
+            assert item[key] == records[key][index], (index, key)
+        assert item["values"]["ocv_v"] == records["values"]["ocv_v"][index]
+
+
 async def test_targets_beyond_the_stage_are_refused_before_it_moves() -> None:
     _, context, sheet = small()
     context.stages["prober"].limits["x_m"] = (0.0, 0.01)
