@@ -39,7 +39,7 @@ async def run_daemon(args: argparse.Namespace) -> int:
         log = logging.getLogger("picobridge")
         log.info("broker %s, topics below %s/", daemon.broker, daemon.topics.prefix)
         for name, supervisor in daemon.devices.items():
-            log.info("%s: %s", name, supervisor.error or supervisor.connection)
+            log.info("%s: %s", name, supervisor.connection.error or supervisor.connection.state)
         # what is here now stays: looking through it for garbage would take 20 ms, in which no limit is checked
         gc.freeze()
         await daemon.stopped.wait()

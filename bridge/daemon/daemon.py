@@ -202,7 +202,7 @@ class Daemon:
             self._stop_lane.move(self.broker)
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
-                await asyncio.gather(*(supervisor.tried.wait() for supervisor in self.devices.values()))
+                await asyncio.gather(*(supervisor.connection.tried.wait() for supervisor in self.devices.values()))
         for text in self._state.problems:
             self._events.publish("daemon", text, severity="error")
         self._spawn(settle(interrupted, self.runs, self.devices, self._guard), "what an earlier daemon left")

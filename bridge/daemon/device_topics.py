@@ -49,10 +49,10 @@ class DeviceTopics:
         supervisor = self._supervisor
         state: dict[str, Any] = {
             "device": supervisor.name,
-            "connection": supervisor.connection,
+            "connection": supervisor.connection.state,
             "mode": "run" if supervisor.run else "idle",
             "run": supervisor.run or None,
-            "error": None if supervisor.error is None else supervisor.error.to_dict(),
+            "error": None if (error := supervisor.connection.error) is None else error.to_dict(),
             "time_ns": time.time_ns(),
         }
         if (pump := supervisor.pump) is not None:

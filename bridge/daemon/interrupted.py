@@ -36,6 +36,8 @@ async def settle(left: Mapping[str, Any], runs: Runs, devices: Mapping[str, Devi
         if fault.device and fault.device not in (*guard.devices, OF_THE_SPOOL):
             guard.over(fault.kind, fault.device)  # it is not configured any more: nobody can do anything with it
     for supervisor in list(devices.values()):
-        await supervisor.tried.wait()  # one that is not there is forbidden on its own account, until it was read
+        await (
+            supervisor.connection.tried.wait()
+        )  # one that is not there is forbidden on its own account, until it was read
     for kind in (STATE_LOST, JOURNAL_LOST):
         guard.over(kind, "")

@@ -54,9 +54,9 @@ class Measurements:
         """JSON values: `status` is "ok", "degraded" (something needs a look) or "fault" (something is latched), and
         `reasons` are sentences that say why."""
         reasons = [
-            f"{name} is {each.connection}" + (f": {each.error.message}" if each.error is not None else "")
-            for name, each in self._devices.items()
-            if not each.connected
+            f"{name} is {link.state}" + (f": {link.error.message}" if link.error is not None else "")
+            for name, link in ((name, each.connection) for name, each in self._devices.items())
+            if not link.connected
         ]
         if not self._uplink.connected.is_set():
             reasons.append("there is no connection to the broker: samples wait on disk")

@@ -97,7 +97,7 @@ class PublishedPotentiostat(StandIn, Potentiostat):
                 raise
             except DeviceLost as error:
                 error.annotate(device=self.name, operation=technique.name)
-                self._supervisor.lost(error)
+                self._supervisor.connection.lose(error)
                 raise
 
     @asynccontextmanager

@@ -257,7 +257,7 @@ class Runs:
             used = flat(self._earlier[name]["devices"])
             for supervisor in [self._devices[device] for device in used if device in self._devices]:
                 if supervisor.device.interface == "potentiostat":
-                    await supervisor.was_connected.wait()
+                    await supervisor.connection.made.wait()
                     used_by = f"the source of {supervisor.name}, used by the interrupted run {name},"
                     if supervisor.retired:
                         text = f"{used_by} was taken out of the configuration: nobody has seen it off"

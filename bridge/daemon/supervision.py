@@ -70,7 +70,7 @@ class Supervision:
         if supervisor.pump is not None:
             self._streams.attach(supervisor.pump)
         self.devices[name] = supervisor
-        self._tasks[name] = self._spawn(supervisor.supervise(), f"supervise {name}"), heartbeat
+        self._tasks[name] = self._spawn(supervisor.connection.supervise(), f"supervise {name}"), heartbeat
 
     def retire(self, name: str) -> DeviceSupervisor:
         """Nothing is begun with it from now on; `close` it then."""

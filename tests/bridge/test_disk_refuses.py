@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import supervisor
+from bridge.daemon import connection
 from bridge.daemon.guard import INTERLOCK
 from bridge.daemon.heartbeat import Heartbeat
 from bridge.daemon.safety_watch import SafetyWatch
@@ -22,8 +22,8 @@ MOVE = act_of_call("stage", "stage", "move_by", {"x_m": 1e-6})
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(supervisor, "POLL_S", 0.05)
+    monkeypatch.setattr(connection, "BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr(connection, "POLL_S", 0.05)
 
 
 async def refuse(*arguments: Any, **fields: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import supervisor
+from bridge.daemon import connection
 from drivers.errors import DeviceTimeout, MoveFailed
 
 from .conftest import RigMaker, eventually
@@ -40,7 +40,7 @@ async def test_a_lost_device_that_can_still_be_reached_is_made_safe(rig: RigMake
         r.device("pstat").script = lambda technique: items
         await r.run(**GALVANOSTATIC)
         await eventually(lambda: bool(r.device("pstat").cell_on))
-        r.daemon.devices["pstat"].lost(DeviceTimeout("three bad answers"))
+        r.daemon.devices["pstat"].connection.lose(DeviceTimeout("three bad answers"))
         assert (await r.request("stop"))["devices"] == {"pstat": "safe"}
 
 
@@ -55,8 +55,8 @@ async def test_a_driver_that_breaks_keeps_no_other_device_from_being_made_safe(r
 
 
 async def test_a_driver_that_breaks_goes_on_being_watched(rig: RigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "POLL_S", 0.02)
-    monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr(connection, "POLL_S", 0.02)
+    monkeypatch.setattr(connection, "BACKOFF_S", (0.02, 0.1))
     async with rig(devices=("stage",)) as r:
         stage = r.device("stage")
         polls = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import supervisor
+from bridge.daemon import connection
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
 from drivers.errors import (
@@ -32,9 +32,9 @@ GALVANOSTATIC = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(supervisor, "POLL_S", 0.05)
-    monkeypatch.setattr(supervisor, "POTENTIOSTAT_POLL_S", 0.05)
+    monkeypatch.setattr(connection, "BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr(connection, "POLL_S", 0.05)
+    monkeypatch.setattr(connection, "POTENTIOSTAT_POLL_S", 0.05)
 
 
 async def test_a_missing_device_does_not_keep_the_others_from_working(rig: RigMaker) -> None:
@@ -108,8 +108,8 @@ async def test_another_serial_number_is_refused(rig: RigMaker) -> None:
 
 async def test_silence_is_tolerated_a_little(rig: RigMaker) -> None:
     async with rig(devices=("relay",)) as r:
-        relay, watched, log = r.device("relay"), r.daemon.devices["relay"], []
-        lost = watched.lost
+        relay, watched, log = r.device("relay"), r.daemon.devices["relay"].connection, []
+        lose = watched.lose
 
         async def route() -> str:
             log.append("silence")
@@ -117,11 +117,11 @@ async def test_silence_is_tolerated_a_little(rig: RigMaker) -> None:
 
         def noticed(error: PicobridgeError) -> None:
             log.append("lost")
-            lost(error)
+            lose(error)
 
-        relay.route, watched.lost = route, noticed
+        relay.route, watched.lose = route, noticed
         await r.listener.json(f"{r.prefix}/devices/relay/state", lambda s: s["connection"] == "lost")
-        assert log[: supervisor.POLL_FAILURES + 1] == ["silence"] * supervisor.POLL_FAILURES + ["lost"]
+        assert log[: connection.POLL_FAILURES + 1] == ["silence"] * connection.POLL_FAILURES + ["lost"]
 
 
 async def test_a_safe_state_that_is_not_reached_is_said(rig: RigMaker) -> None:

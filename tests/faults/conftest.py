@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import device_topics, supervisor
+from bridge.daemon import connection, device_topics
 from tests.bridge.conftest import Mosquitto
 
 from .rig import Rig, whole_path
@@ -35,9 +35,9 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def path(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, without_debug: None) -> RigMaker:
     """`async with path("pstat", "stage") as rig:` with a supervision that is quick."""
-    monkeypatch.setattr(supervisor, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(supervisor, "POLL_S", 0.05)
-    monkeypatch.setattr(supervisor, "POTENTIOSTAT_POLL_S", 0.05)
+    monkeypatch.setattr(connection, "BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr(connection, "POLL_S", 0.05)
+    monkeypatch.setattr(connection, "POTENTIOSTAT_POLL_S", 0.05)
     monkeypatch.setattr(device_topics, "COUNTERS_S", 0.02)
 
     def make(*devices: str, **options: Any) -> AbstractAsyncContextManager[Rig]:

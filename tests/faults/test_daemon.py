@@ -177,8 +177,8 @@ async def test_63_a_second_daemon_on_the_same_ports(path: RigMaker, tmp_path: Pa
         run = await rig.measuring("emstat")
         first = rig.daemon
         async with Daemon(rig.second(tmp_path), clock_for=rig.clock_for) as second:
-            await eventually(second.devices["emstat"].tried.is_set)
-            error = second.devices["emstat"].error
+            await eventually(second.devices["emstat"].connection.tried.is_set)
+            error = second.devices["emstat"].connection.error
             assert isinstance(error, PicobridgeError)
             rig.told(error, PortBusy, "emstat")
         assert first.devices["emstat"].connected

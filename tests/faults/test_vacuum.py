@@ -58,7 +58,7 @@ async def well(rig: Rig) -> None:
     rig.mock("gauge").text = {}
     rig.mock("gauge").status = {}
     rig.world.chamber.pressure_pa = GOOD_PA
-    if rig.daemon.devices["gauge"].connection == "lost":
+    if rig.daemon.devices["gauge"].connection.state == "lost":
         await rig.served["gauge"].replug()
     await rig.connection("gauge", "connected")
     await eventually(lambda: rig.daemon._observer.observations.watch("gauge.pressure_pa", window(rig)).is_open)

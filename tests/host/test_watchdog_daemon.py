@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.daemon import heartbeat, supervisor
+from bridge.daemon import connection, heartbeat
 from tests.bridge.conftest import RigMaker, rig
 
 __all__ = ["rig"]
@@ -23,7 +23,7 @@ Told = Callable[[], Awaitable[str]]
 async def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Told]:
     """What systemd is told next. It wants to be told every second; a task is late after two."""
     monkeypatch.setattr(heartbeat, "GRACE_S", 2.0)
-    monkeypatch.setattr(supervisor, "POLL_LIMIT_S", 0.1)
+    monkeypatch.setattr(connection, "POLL_LIMIT_S", 0.1)
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:

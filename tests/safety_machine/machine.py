@@ -17,7 +17,7 @@ from unittest import mock
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bridge.daemon import supervisor
+from bridge.daemon import connection
 from bridge.safety import audit_chain
 from mocks.world import clock as world_clock
 
@@ -57,7 +57,7 @@ class SafetyMachine(RuleBasedStateMachine):
         self.loop = VirtualLoop(self._passing)
         self.loop.set_debug(False)
         self.patches = (
-            mock.patch.object(supervisor, "BACKOFF_S", (0.5, 2.0)),
+            mock.patch.object(connection, "BACKOFF_S", (0.5, 2.0)),
             mock.patch.object(world_clock, "time", SimpleNamespace(monotonic=self.loop.time)),
         )
         for patch in self.patches:
