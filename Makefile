@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check bench fuzz soak hil clean mosquitto node umockdev
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
@@ -20,6 +20,15 @@ check: $(READY_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the site into build/docs: a link that leads nowhere is an error
+docs: $(READY_DEV)
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs
+	@echo "build/docs/index.html"
+
+# the pages of docs/reference that are made out of the code
+reference: $(READY_DEV)
+	@$(BIN)/python -m tools.reference
 
 bench: $(READY_DEV) mosquitto
 	$(BIN)/python -m benchmarks

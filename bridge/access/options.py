@@ -22,6 +22,9 @@ from .permissions import Role
 
 #: A user's programs have names that begin with hers, of 32 characters at most.
 USER_PATTERN = r"[a-z0-9_-]{1,24}"
+#: What a name and a number may be, in words.
+NAME_ACCEPTED = "1 to 24 characters out of a-z, 0-9, _ and -"
+COUNT_ACCEPTED = "a whole number from 1 to 100000"
 
 _ROLES = tuple(str(role) for role in Role)
 _KEYS = ("daemon", "users", "requests_per_s", "burst")
@@ -102,7 +105,7 @@ def _known(
 
 def _name(value: Any, key: str, problem: Callable[[str, str], None], said: str = "") -> str:
     if not isinstance(value, str) or not re.fullmatch(USER_PATTERN, value):
-        problem(key, f"{said or f'is {value!r:.100}'}; accepted: 1 to 24 characters out of a-z, 0-9, _ and -")
+        problem(key, f"{said or f'is {value!r:.100}'}; accepted: {NAME_ACCEPTED}")
         return ""
     return value
 
@@ -110,6 +113,6 @@ def _name(value: Any, key: str, problem: Callable[[str, str], None], said: str =
 def _count(values: Mapping[str, Any], key: str, default: int, problem: Callable[[str, str], None]) -> int:
     value = values.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
-        problem(key, f"is {value!r:.100}; accepted: a whole number from 1 to 100000")
+        problem(key, f"is {value!r:.100}; accepted: {COUNT_ACCEPTED}")
         return default
     return value

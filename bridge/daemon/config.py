@@ -3,7 +3,7 @@
     version = 1                         # of this format; the default
 
     [bridge]
-    name = "lab"                        # default "lab"; topics begin with picobridge/lab
+    name = "lab"                        # topics begin with picobridge/lab
     prefix = "picobridge/lab"           # if they are to begin otherwise
     state_dir = "/var/lib/picobridge"   # default: $STATE_DIRECTORY, or ~/.local/state/picobridge/<name>
     queue_mb = 64                       # samples of a device that wait for a broker, in 10^6 bytes
@@ -15,13 +15,14 @@
     procedures = ["my_rest.py"]         # files with procedures of one's own, see docs/adding-a-procedure.md
 
     [broker]
-    url = "embedded"                    # the default; or mqtt://host:1883, mqtts://host:8883
-    port = 1883                         # of the embedded broker
-    user = "daemon"                     # of another one
-    password_file = "broker.password"   # or password = "..."
-    ca = "ca.pem"                       # mqtts: who signed the broker, and our own certificate
-    cert = "daemon.pem"
-    key = "daemon.key"
+    url = "embedded"                    # or mqtt://host:1883, mqtts://host:8883
+    port = 1883                         # of the embedded broker; 0: any that is free
+    user = "daemon"                     # the daemon's account on another one
+    password_file = "broker.password"   # a file with the password of that user
+    password = "..."                    # or the password itself
+    ca = "ca.pem"                       # mqtts: the certificate of who signed the broker's
+    cert = "daemon.pem"                 # mqtts: our own certificate
+    key = "daemon.key"                  # and its key, without a password
     version = "auto"                    # MQTT "5", "3.1.1", or "auto"
 
     [access]                            # who may do what: docs/access.md; needs a broker that proves who asks
@@ -35,14 +36,14 @@
     vacuum = "required"
 
     [metrics]                           # for Prometheus, over HTTP
-    port = 9464                         # absent: none
-    address = "127.0.0.1"
+    port = 9464                         # absent: no figures; 0: any that is free
+    address = "127.0.0.1"               # where it listens
 
     [devices.pstat]
-    driver = "keithley-24xx"
-    address = "visa:TCPIP::192.168.0.5::5025::SOCKET"
+    driver = "keithley-24xx"            # see `picobridge drivers`
+    address = "visa:TCPIP::192.168.0.5::5025::SOCKET"   # the wire, and where on it
     serial = "4012345"                  # optional: any other device is refused
-    options = { }                       # the driver's, see `picobridge drivers`
+    options = { }                       # the driver's own
 
     [watch]                             # the health watch of every run; `picobridge cycle --watch short=mark` for one
     short = "stop"                      # off, mark, pause (a run that cannot is stopped), stop
@@ -174,10 +175,13 @@ def load(path: Path) -> Config:
     return config
 
 
-def parse(content: Mapping[str, Any], problems: Problems, folder: Path) -> Config:
-    """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then."""
+def parse(content: Mapping[str, Any], problems: Problems, folder: Path, *, table: type[Table] = Table) -> Config:
+    """As `load`, for what a file says; what is wrong goes to `problems`, and the result is worth nothing then.
+
+    `table` is what reads each table: who describes the configuration takes down what is asked of it.
+    """
     # [hil.<device>] holds what `make hil` may move or energise; it is that command's to read
-    top = Table(problems, "", content, _TABLES)
+    top = table(problems, "", content, _TABLES)
     bridge = top.table("bridge", _BRIDGE)
     name = bridge.checked("name", "lab", lambda value: checked_name(value, "name"))
     prefix = bridge.checked("prefix", "", lambda value: checked_prefix(value) if value != "" else "")
@@ -217,10 +221,7 @@ def _state_dir(name: str) -> Path:
 
 def _procedures(bridge: Table, folder: Path) -> tuple[Procedure, ...]:
     """Of the user's files, which are executed."""
-    files = bridge.values.get("procedures", [])
-    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
-        bridge.problem("procedures", f"is {files!r}; accepted: a list of file names")
-        return ()
+    files = bridge.texts("procedures", "file names")
     try:
         return tuple(user_files.load_all([expanded(file, folder) for file in files]))
     except InvalidValue as error:

@@ -61,7 +61,7 @@ class Table:
         if not isinstance(value, dict):
             self.problem(key, f"is {value!r}; accepted: a table [{self._join(key)}]")
             value = {}
-        return Table(self._problems, self._join(key), value, accepted)
+        return type(self)(self._problems, self._join(key), value, accepted)
 
     def text(self, key: str, default: str | None) -> str:
         """Empty if missing and required (`default` None)."""
@@ -81,6 +81,14 @@ class Table:
             self.problem(key, f"is {value!r}; accepted: a whole number from {low} to {high}")
             return default
         return value
+
+    def texts(self, key: str, what: str) -> tuple[str, ...]:
+        """A list of texts, called `what` in the error; empty if missing."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            self.problem(key, f"is {value!r}; accepted: a list of {what}")
+            return ()
+        return tuple(value)
 
     def boolean(self, key: str, default: bool) -> bool:
         value = self.values.get(key, default)

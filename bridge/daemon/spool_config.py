@@ -23,7 +23,7 @@ STOP, OVERWRITE = "stop", "overwrite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Numbers(Options):
+class SpoolNumbers(Options):
     keep_s: float = option(7 * 86_400.0, unit="s", at_least=0.0, help="how long samples are kept at least")
     max_gb: float = option(20.0, above=0.0, help="how much of the disk they take at most, in 10^9 bytes")
     when_full: str = option(STOP, choices=(STOP, OVERWRITE), help="what happens when that is reached")
@@ -51,7 +51,7 @@ def parse_spool(values: Any) -> SpoolConfig:
     if not isinstance(values, Mapping):
         raise InvalidValue(f"spool is {values!r:.100}; accepted: a table [spool]")
     plain = {key: value for key, value in values.items() if key != "recorders"}
-    numbers = parse_fields(_Numbers, plain, noun="spool option")
+    numbers = parse_fields(SpoolNumbers, plain, noun="spool option")
     recorders = values.get("recorders", [])
     if not isinstance(recorders, list):
         raise InvalidValue(f"recorders is {recorders!r:.100}; accepted: a list of names")

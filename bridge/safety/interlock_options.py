@@ -93,7 +93,7 @@ class InterlockOptions:
     own: tuple[Rule, ...] = ()
 
 
-_LISTS = ("cells", "gauges", "stage_ground", "off")
+LISTS = ("cells", "gauges", "stage_ground", "off")
 _TABLES = ("groups", "keep_out", "rules")
 
 
@@ -105,7 +105,7 @@ def parse_interlocks(values: Any, devices: Mapping[str, str], known_rules: Seque
     """
     if not isinstance(values, Mapping):
         raise InvalidValue(f"interlocks is {values!r}; accepted: a table [interlocks]")
-    plain = {key: value for key, value in values.items() if key not in (*_LISTS, *_TABLES)}
+    plain = {key: value for key, value in values.items() if key not in (*LISTS, *_TABLES)}
     thresholds = parse_fields(Thresholds, plain, noun="interlock option")
     if thresholds.vacuum_off_pa < thresholds.vacuum_pa:
         raise InvalidValue(
