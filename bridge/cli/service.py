@@ -11,6 +11,7 @@ from pathlib import Path
 from bridge.daemon import logs
 from bridge.daemon.config import load
 from bridge.daemon.daemon import Daemon
+from bridge.web.server import opened, serving
 
 from .output import print_json
 
@@ -35,15 +36,22 @@ async def run_daemon(args: argparse.Namespace) -> int:
     config = load(args.config)
     daemon = Daemon(config, file=args.config.absolute())
     daemon.handle_signals()  # before it starts: a signal may come while devices are looked for
-    async with daemon:
-        log = logging.getLogger("picobridge")
-        log.info("broker %s, topics below %s/", daemon.broker, daemon.topics.prefix)
-        for name, supervisor in daemon.devices.items():
-            log.info("%s: %s", name, supervisor.connection.error or supervisor.connection.state)
-        # what is here now stays: looking through it for garbage would take 20 ms, in which no limit is checked
-        gc.freeze()
-        await daemon.stopped.wait()
+    with opened(config.web) as door:
+        async with daemon, serving(daemon, config.web, door) as page:
+            await _watched(daemon, page)
     return 1 if daemon.left_behind or daemon.unproven else 0
+
+
+async def _watched(daemon: Daemon, page: str) -> None:
+    log = logging.getLogger("picobridge")
+    log.info("broker %s, topics below %s/", daemon.broker, daemon.topics.prefix)
+    if page:
+        log.info("the page is at %s", page)
+    for name, supervisor in daemon.devices.items():
+        log.info("%s: %s", name, supervisor.connection.error or supervisor.connection.state)
+    # what is here now stays: looking through it for garbage would take 20 ms, in which no limit is checked
+    gc.freeze()
+    await daemon.stopped.wait()
 
 
 async def run_check(args: argparse.Namespace) -> int:

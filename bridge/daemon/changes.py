@@ -56,6 +56,9 @@ def needs_restart(old: Config, new: Config) -> tuple[list[str], Config]:
     if old.broker != new.broker:  # passwords are in it
         found.append("[broker]: changed")
         kept["broker"] = old.broker
+    if old.web != new.web:
+        found.append("[web]: changed")
+        kept["web"] = old.web
     if (old.access is None) != (new.access is None):
         found.append(f"[access]: {'added' if old.access is None else 'taken out'}; requests have other topics then")
         kept["access"] = old.access

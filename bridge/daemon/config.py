@@ -39,6 +39,9 @@
     port = 9464                         # absent: no figures; 0: any that is free
     address = "127.0.0.1"               # where it listens
 
+    [web]                               # the page, see bridge/daemon/web_config.py
+    port = 8765                         # enabled = false: none
+
     [devices.pstat]
     driver = "keithley-24xx"            # see `picobridge drivers`
     address = "visa:TCPIP::192.168.0.5::5025::SOCKET"   # the wire, and where on it
@@ -88,6 +91,7 @@ from .problems import Problems, Table
 from .spool_config import SpoolConfig, parse_spool
 from .spool_faults import OF_THE_SPOOL
 from .watch_options import WatchOptions, parse_watch
+from .web_config import WebConfig, parse_web
 
 T = TypeVar("T")
 
@@ -98,7 +102,7 @@ _BRIDGE = (
 )
 
 
-_TABLES = ("bridge", "broker", "access", "spool", "interlocks", "metrics", "devices", "watch", "hil")
+_TABLES = ("bridge", "broker", "access", "spool", "interlocks", "metrics", "web", "devices", "watch", "hil")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +153,8 @@ class Config:
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     interlocks: InterlockOptions = field(default_factory=InterlockOptions)
     metrics: MetricsConfig | None = None
+    web: WebConfig | None = None
+    """Where `picobridge run` serves the page; None: nowhere."""
     procedures: tuple[Procedure, ...] = ()
     """The user's own, beside those that picobridge has."""
 
@@ -193,6 +199,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path, *, table
     devices_table = top.table("devices", None)
     devices = {key: _device(devices_table, key) for key in devices_table}
     _check_addresses(problems, devices)
+    access = _access(top)
     return Config(
         bridge=name,
         prefix=prefix,
@@ -205,10 +212,11 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path, *, table
         exports=bridge.boolean("exports", True),
         reports=bridge.boolean("reports", True),
         watch=_watch(top),
-        access=_access(top),
+        access=access,
         spool=_parsed(top, "spool", parse_spool, SpoolConfig()),
         interlocks=_interlocks(top, devices),
         metrics=_metrics(top),
+        web=parse_web(top, folder, broker.address, access),
         procedures=_procedures(bridge, folder),
     )
 

@@ -130,7 +130,7 @@ class Daemon:
         self._audit = Audit(config.state_dir / "audit")
         self._guard: Guard
         self._observer: Observer
-        self._events: Events
+        self.events: Events
         self._records: Records
         self._requests: Requests
         self._supervision: Supervision
@@ -204,10 +204,10 @@ class Daemon:
             async with asyncio.timeout(FIRST_TRY_S):
                 await asyncio.gather(*(supervisor.connection.tried.wait() for supervisor in self.devices.values()))
         for text in self._state.problems:
-            self._events.publish("daemon", text, severity="error")
+            self.events.publish("daemon", text, severity="error")
         self._spawn(settle(interrupted, self.runs, self.devices, self._guard), "what an earlier daemon left")
         self.uplink.retain(self.topics.status, dumps(self._status("online")))
-        self._events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
+        self.events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
         self._spawn(self._stop_lane.run(), "stops")
         await self._tell_how_it_is()
@@ -226,7 +226,7 @@ class Daemon:
             lambda device: self._make(device, self._clock_for(device.name)),
             self._supervision,
             self._guard,
-            self._events,
+            self.events,
             lambda config: self.metrics.serve(config.metrics),
             self._adopt,
         )
@@ -240,7 +240,7 @@ class Daemon:
         await self.metrics.serve(self.config.metrics)
         publish = partial(self.uplink.retain, self.topics.health)
         self._spawn(publish_health(measured.health, publish), "health")
-        self._spawn(watch_clock(self._events, self._audit), "clock")
+        self._spawn(watch_clock(self.events, self._audit), "clock")
 
     def _adopt(self, config: Config) -> None:
         """What of another configuration is handed on at once; devices and rules are `Reloading`'s."""
@@ -270,8 +270,8 @@ class Daemon:
         self._stop_lane = stop_lane(
             self.broker, self._open_session, identifier, self.topics, users, stop, changed, self._backoff_s
         )
-        self._events = Events(self.uplink, self.topics)
-        self._records = Records(self.config, self._events)
+        self.events = Events(self.uplink, self.topics)
+        self._records = Records(self.config, self.events)
         self._catalogue = Catalogue(self.config.procedures)
         self.streams = Streams(
             self.config.state_dir / "spool",
@@ -288,7 +288,7 @@ class Daemon:
             self._journal,
             self.uplink,
             self.topics,
-            self._events,
+            self.events,
             self._records,
             self._guard,
             self.streams,
@@ -296,14 +296,14 @@ class Daemon:
             self._catalogue,
         )
         methods = Methods(
-            self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self._events
+            self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self.events
         )
-        safety = SafetyRequests(self._guard, self._observer, self._events, self.devices)
+        safety = SafetyRequests(self._guard, self._observer, self.events, self.devices)
         self._requests = Requests(
             {**methods.handlers, **safety.handlers, **self.streams.handlers},
             self.uplink,
             self.topics,
-            self._events,
+            self.events,
             self.config.access,
             self._refused,
         )
@@ -330,14 +330,14 @@ class Daemon:
 
     def _fault_latched(self, kind: str, device: str, text: str) -> None:
         hint = "`picobridge faults` shows it, `picobridge acknowledge` clears it once its cause is gone."
-        self._events.publish("safety", text, severity="error", device=device, fault=kind, hint=hint)
+        self.events.publish("safety", text, severity="error", device=device, fault=kind, hint=hint)
 
     def _supervise(self, devices: Mapping[str, Device]) -> None:
         self._supervision = Supervision(
             self.devices,
             self.uplink,
             self.topics,
-            self._events,
+            self.events,
             self._guard,
             self._observer,
             self.streams,
@@ -348,9 +348,9 @@ class Daemon:
         for name, device in devices.items():
             self._supervision.add(self.config.devices[name], device)
         self._spawn(self.streams.retain(), "spool retention")
-        watch = SafetyWatch(self._guard, self.devices, self.runs, self._events, self._heartbeats.add("safety"))
+        watch = SafetyWatch(self._guard, self.devices, self.runs, self.events, self._heartbeats.add("safety"))
         self._spawn(watch.run(), "safety watch")
-        hangs = lambda late: self._events.publish("daemon", f"{late}", severity="error", device=late.name)  # noqa: E731
+        hangs = lambda late: self.events.publish("daemon", f"{late}", severity="error", device=late.name)  # noqa: E731
         self._spawn(Watchdog(self._heartbeats, hangs).run(), "watchdog")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -115,8 +115,8 @@ async def test_the_watch_goes_on_whatever_breaks(rig: RigMaker, monkeypatch: pyt
     async with rig(devices=("stage", "relay")) as r:
         guard, told = r.daemon._guard, []
         heartbeat = Heartbeat("safety")
-        watch = SafetyWatch(guard, r.daemon.devices, r.daemon.runs, r.daemon._events, heartbeat)
-        r.daemon._events.heard = lambda event: told.append(event["text"])
+        watch = SafetyWatch(guard, r.daemon.devices, r.daemon.runs, r.daemon.events, heartbeat)
+        r.daemon.events.heard = lambda event: told.append(event["text"])
         hold, looked = asyncio.Event(), []
 
         def breaks(now: float) -> Any:
