@@ -16,8 +16,8 @@ from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 from drivers.quantities import quantity
 
+from .broker_arguments import add_broker_arguments, lab_of
 from .following import add_detach, follow_or_leave
-from .lab_commands import add_broker_arguments, lab_of
 from .roles import assign_roles
 
 

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bridge.client import Run
 
-from .lab_commands import describe
 from .output import print_json
 from .prompting import Prompts
 from .summaries import print_result
+from .values import describe
 
 #: Verdicts after which the next command may follow.
 _GOOD = ("pass", "contact", "go", "no short", "completed", "leak", "trap")

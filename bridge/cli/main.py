@@ -29,6 +29,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "inventory": ("drivers", "discover"),
     "mock": ("mock",),
     "direct": ("probe", "do"),
+    "every_bridge": ("bridges",),
     "lab_commands": ("devices", "monitor", "call", "stop"),
     "safety_commands": ("emergency-stop", "faults", "acknowledge", "rules", "leases", "state", *_OVERRIDES),
     "experiments": (),

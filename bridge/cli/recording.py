@@ -11,7 +11,7 @@ from bridge.record import RunFolder
 from bridge.report.recorder import recording
 from drivers.errors import InvalidValue
 
-from .lab_commands import add_broker_arguments, lab_of
+from .broker_arguments import add_broker_arguments, lab_of
 from .output import print_json
 
 

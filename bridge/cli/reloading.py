@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .lab_commands import add_broker_arguments, lab_of
+from .broker_arguments import add_broker_arguments, lab_of
 from .output import print_json, waiting
 
 

@@ -8,8 +8,8 @@ from bridge.client import Lab, Run
 from drivers.errors import InvalidValue
 
 from .assignments import assignments
+from .broker_arguments import add_broker_arguments, lab_of
 from .following import add_detach, follow_or_leave, follow_to_result
-from .lab_commands import add_broker_arguments, lab_of
 from .output import print_json, waiting
 from .prompting import choice_of, described, details, how_to_answer
 

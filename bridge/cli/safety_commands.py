@@ -9,7 +9,7 @@ from typing import Any
 
 from drivers.errors import InvalidValue
 
-from .lab_commands import add_broker_arguments, lab_of
+from .broker_arguments import add_broker_arguments, lab_of
 from .output import print_json, waiting
 
 

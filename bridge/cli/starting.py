@@ -16,9 +16,9 @@ from drivers.calls import split_unit
 from drivers.errors import InvalidValue
 
 from .assignments import assignments
+from .broker_arguments import add_broker_arguments, lab_of
 from .experiments import file_text
 from .following import add_detach, follow_or_leave
-from .lab_commands import add_broker_arguments, lab_of
 from .output import print_json
 from .prompting import described
 from .roles import assign_roles

@@ -8,7 +8,9 @@ async with connect("mqtt://localhost") as lab:
 
 from .blocks import BlockStream
 from .complete import CompleteStream
-from .lab import Lab, connect
+from .connecting import connect, connect_all
+from .lab import Lab
+from .labs import Change, Labs
 from .runs import Run
 
-__all__ = ["BlockStream", "CompleteStream", "Lab", "Run", "connect"]
+__all__ = ["BlockStream", "Change", "CompleteStream", "Lab", "Labs", "Run", "connect", "connect_all"]

@@ -69,7 +69,7 @@ class Connection:
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
         #: called after each reconnection
-        self.on_reconnected: Callable[[], None] = lambda: None
+        self.reconnected: list[Callable[[], None]] = []
 
     async def __aenter__(self) -> Self:
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -142,7 +142,8 @@ class Connection:
                     failures = 0
                     if first.done():
                         LOG.info("connected to %s again", self.address)
-                        self.on_reconnected()
+                        for call in list(self.reconnected):
+                            call()
                     else:
                         first.set_result(None)
                     reason = await asyncio.shield(session.lost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,8 @@ from .connection import Connection
 
 #: How long to wait for the first sign of a daemon.
 FIND_S = 3.0
+#: What a broker retains comes together: when nothing has come for so long, nothing more will.
+SETTLED_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,37 @@ async def find(connection: Connection, bridge: str | None, root: str, find_s: fl
     Raises `BridgeUnreachable`, and `InvalidValue` if several are online and none was named.
     """
     wanted = Topics.of(bridge, root).status if bridge is not None else any_status(root)
+    # where the bridge is named its first status decides; else the broker's retained ones come at once, together
+    online, offline = await _statuses(connection, wanted, find_s, first=bridge is not None)
+    if len(online) == 1:
+        return next(iter(online.values()))
+    if online:
+        raise InvalidValue(
+            f"several bridges are online: {_names(online, root)}; accepted: one of them, by name",
+            hint="--bridge NAME on the command line, connect(bridge=...) in Python.",
+        )
+    if offline:
+        raise BridgeUnreachable(f"the daemon of {', '.join(sorted(offline))} is offline")
+    if bridge is not None:
+        others, _ = await _statuses(connection, any_status(root), SETTLED_S, first=False)
+        if others:
+            raise BridgeUnreachable(
+                f"no daemon is {root}/{bridge} on {connection.address}; online are {_names(others, root)}"
+            )
+    raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")
+
+
+async def _statuses(
+    connection: Connection, wanted: str, wait_s: float, *, first: bool
+) -> tuple[dict[str, Found], set[str]]:
+    """The bridges that are online and those that are offline, by their prefixes, until nothing more comes for a moment;
+    `first`: only until one is online."""
     online: dict[str, Found] = {}
     offline: set[str] = set()
     async with connection.listen(wanted) as listener:
         with contextlib.suppress(TimeoutError):
-            # where the bridge is named its first status decides; else the broker's retained ones come at once, together
-            async with asyncio.timeout(find_s) as limit:
-                while True:
+            async with asyncio.timeout(wait_s) as limit:
+                while not (first and online):
                     await listener.wait()
                     message = listener.take()
                     if message is None:
@@ -98,24 +124,20 @@ async def find(connection: Connection, bridge: str | None, root: str, find_s: fl
                     except PicobridgeError:
                         continue
                     if status.get("status") == "online":
-                        online[prefix] = _found(prefix, status)
-                        if bridge is not None:
-                            return online[prefix]
+                        online[prefix] = found_at(prefix, status)
+                        offline.discard(prefix)
                     else:
                         offline.add(prefix)
-                    limit.reschedule(asyncio.get_running_loop().time() + 0.2)
-    if len(online) == 1:
-        return next(iter(online.values()))
-    if online:
-        names = ", ".join(sorted(prefix.removeprefix(f"{root}/") for prefix in online))
-        raise InvalidValue(f"several bridges are online; name one of them with bridge=: {names}")
-    if offline:
-        names = ", ".join(sorted(offline))
-        raise BridgeUnreachable(f"the daemon of {names} is offline")
-    raise BridgeUnreachable(f"no daemon below {root}/ on {connection.address}")
+                    limit.reschedule(asyncio.get_running_loop().time() + SETTLED_S)
+    return online, offline
 
 
-def _found(prefix: str, status: Mapping[str, Any]) -> Found:
+def _names(prefixes: Iterable[str], root: str) -> str:
+    return ", ".join(sorted(prefix.removeprefix(f"{root}/") for prefix in prefixes))
+
+
+def found_at(prefix: str, status: Mapping[str, Any]) -> Found:
+    """A bridge whose daemon says this of itself."""
     return Found(Topics(prefix), access=status.get("access") is True, status=status)
 
 

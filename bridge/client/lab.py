@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.access.permissions import STOPS
 from bridge.safety.acts import kinds_of
 from bridge.transfer.messages import Reply, Request, load_object
 from bridge.transfer.mqtt import Incoming, Message
-from bridge.transfer.topics import DEFAULT_ROOT, Topics, checked_name
+from bridge.transfer.topics import Topics, checked_name
 from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused
 
 from .blocks import BlockStream
 from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
-from .finding import FIND_S, broker_address, find, require_same_contract
+from .finding import require_same_contract
 from .leases import ClientLeases
 from .proxies import PROXIES, Proxy
 from .runs import Run
@@ -60,7 +58,7 @@ class Lab:
         self._offline = asyncio.Event()
         self._leases = ClientLeases(self.request)
         self.devices: dict[str, Proxy] = {}
-        connection.on_reconnected = self._ask_again
+        connection.reconnected.append(self._ask_again)
 
     def __getattr__(self, name: str) -> Any:
         devices: dict[str, Proxy] = self.__dict__.get("devices", {})
@@ -307,9 +305,13 @@ class Lab:
             offline.cancel()
             await asyncio.gather(offline, return_exceptions=True)
 
-    async def close(self) -> None:
-        """For `connect`: give back what is held."""
+    async def give_back(self) -> None:
+        """For `follow`: no lease is held any more."""
         await self._leases.close()
+
+    def close(self) -> None:
+        """For `follow`: nothing is asked any more."""
+        self._connection.reconnected.remove(self._ask_again)
 
     async def serve(self, listener: Listener) -> None:
         """For `connect`: take in what the daemon says, until cancelled."""
@@ -364,61 +366,6 @@ class Lab:
             if not answer.done():
                 task = asyncio.ensure_future(self._publish(request))
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-@contextlib.asynccontextmanager
-async def connect(
-    url: str = "mqtt://localhost",
-    *,
-    bridge: str | None = None,
-    root: str = DEFAULT_ROOT,
-    name: str = "script",
-    find_s: float = FIND_S,
-    ask_devices: bool = True,
-    ca: str | Path | None = None,
-    cert: str | Path | None = None,
-    key: str | Path | None = None,
-    password: str = "",
-) -> AsyncIterator[Lab]:
-    """`async with connect("mqtt://localhost") as lab`.
-
-    `bridge` may be left out if only one is online on the broker. `name` is who asks, in the daemon's audit; a few
-    random characters are added, so that two scripts of one name do not get each other's answers. Without `ask_devices`
-    nothing is asked of the daemon first, not even which devices there are (`refresh` does): for a stop that waits for
-    nothing.
-
-    On a bridge with users (`docs/access.md`) the URL says who asks, `mqtts://alice@host:8883`; `ca` is the file of who
-    signed the broker's certificate, and she proves herself by `cert` and `key`, or by a `password`.
-
-    Raises `BridgeUnreachable` (no broker, no daemon), `InvalidValue` (several bridges, and none was named; a file that
-    cannot be used; no user where there must be one), `Refused` (the broker does not let her in; a daemon of another
-    contract, of which nothing but a stop can be asked).
-    """
-    address = broker_address(url, ca=ca, cert=cert, key=key, password=password)
-    label = checked_name(name, "name")
-    # the client id is no part of what others see: whoever knows it could throw us off
-    async with Connection(address, f"{label[:16]}-{secrets.token_hex(8)}") as connection:
-        found = await find(connection, bridge, root, find_s)
-        user = found.user_for(address)
-        topics = found.topics
-        own_name = f"{(f'{user}-{label}' if user else label)[:25]}-{secrets.token_hex(3)}"
-        lab = Lab(connection, topics, own_name, found.status, user)
-        filters = (
-            lab.reply_topic,
-            topics.status,
-            f"{topics.prefix}/runs/+/state",
-            f"{topics.prefix}/runs/+/result",
-        )
-        async with connection.listen(*filters) as listener:
-            serving = asyncio.create_task(lab.serve(listener), name="picobridge-lab")
-            try:
-                if ask_devices:
-                    await lab.refresh()
-                yield lab
-            finally:
-                await lab.close()
-                serving.cancel()
-                await asyncio.gather(serving, return_exceptions=True)
 
 
 def _names(players: Players) -> str | list[str]:

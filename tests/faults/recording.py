@@ -41,7 +41,7 @@ class Recorder:
         self.told: dict[str, list[Any]] = {}
         #: set when it has come back after an outage, with its subscriptions
         self.back = asyncio.Event()
-        connection.on_reconnected = self.back.set
+        connection.reconnected.append(self.back.set)
         self._prefix = prefix
         self._news = asyncio.Condition()
 
