@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.client import Run
-from bridge.demo.show import SPEED, on_stage, perform
+from bridge.daemon.web_config import WebConfig
+from bridge.demo.show import SPEED, Stage, on_stage, perform
+from bridge.web.server import Door, serving
 from drivers.errors import InvalidValue
 
 from .following import follow
@@ -49,9 +55,15 @@ async def run_demo(args: argparse.Namespace) -> int:
         raise InvalidValue(f"--speed is {args.speed}; a number greater than zero is accepted")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     face = TerminalFace(quiet=args.json)
-    async with on_stage(seed=args.seed, speed=args.speed, port=args.port) as stage:
+    async with (
+        on_stage(seed=args.seed, speed=args.speed, port=args.port) as stage,
+        _page(stage) as page,
+    ):
         broker, prefix = stage.daemon.broker, stage.daemon.topics.prefix
         face.say(f"picobridge demo: seven simulated instruments at {args.speed:g} times life, broker at {broker}")
+        if page:
+            face.say(f"Watch in a browser:         {page}")
+            await _show(page)
         face.say(f"Watch in another terminal:  mosquitto_sub -h {broker.host} -p {broker.port} -v -t '{prefix}/#'")
         face.say("                       or:  .venv/bin/picobridge monitor" + _broker_option(broker.port) + "\n")
         outcome = await perform(stage, face, args.folder)
@@ -75,6 +87,25 @@ async def run_demo(args: argparse.Namespace) -> int:
             face.say(f"  .venv/bin/picobridge stop{option}")
             await asyncio.Event().wait()
     return 0 if outcome.passed else 1
+
+
+@asynccontextmanager
+async def _page(stage: Stage) -> AsyncIterator[str]:
+    """Its address: on the usual port, or on any that is free."""
+    door = Door(WebConfig())
+    if door.socket is None:
+        door = Door(WebConfig(port=0))
+    try:
+        async with serving(stage.daemon, WebConfig(), door) as page:
+            yield page
+    finally:
+        door.close()
+
+
+async def _show(page: str) -> None:
+    """To whoever sits at a screen, and has not sent the output elsewhere."""
+    if sys.stdout.isatty() and any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        await asyncio.to_thread(webbrowser.open, page)
 
 
 def _broker_option(port: int) -> str:
