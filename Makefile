@@ -7,12 +7,12 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node umockdev
+test: $(READY_DEV) mosquitto node umockdev chromium
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -70,6 +70,9 @@ node:
 
 umockdev:
 	@./tools/have-umockdev
+
+chromium:
+	@./tools/have-chromium
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

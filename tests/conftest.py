@@ -59,6 +59,8 @@ def _missing() -> dict[str, str]:
         missing["mosquitto"] = "install mosquitto and mosquitto-clients"
     if not (shutil.which("node") and (Path(__file__).parent / "node" / "node_modules" / "mqtt").is_dir()):
         missing["node"] = "install Node.js and npm, then tools/have-node"
+    if not shutil.which("chromium", path=search):
+        missing["browser"] = "install chromium"
     if not all(shutil.which(program, path=search) for program in ("systemd-analyze", "systemd-sysusers")):
         missing["systemd"] = "install systemd"
     if not all(shutil.which(program, path=search) for program in ("umockdev-run", "udevadm", "unshare")):
