@@ -8,6 +8,7 @@ import pytest
 
 from bridge.safety.acts import Act
 from bridge.safety.outlook import Outlook, thought_of
+from tests.near import near
 
 from .rig import DEVICES, Rig
 
@@ -70,7 +71,7 @@ def test_what_is_old_is_told_as_old() -> None:
     assert not any(one["problem"] for one in seen(rig).values() if one["value"] is not None)
     rig.now += 60
     late = seen(rig)
-    assert late["stage.touch_alarm"]["age_s"] == pytest.approx(60.1)
+    assert late["stage.touch_alarm"]["age_s"] == near(60.1)
     for name in ("stage.touch_alarm", "relays.route", "gauge.pressure_pa", "pstat.cell", "stage.position"):
         assert "old" in late[name]["problem"], name
     assert late["stage.connected"]["problem"] is None  # holds until it is told otherwise
