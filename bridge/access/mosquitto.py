@@ -91,8 +91,9 @@ def _listener(port: int, folder: Path) -> list[str]:
     ]
 
 
-def acl(topics: Topics, access: Access) -> str:
-    """The ACL file. What is not in it nobody may do."""
+def acl(topics: Topics, access: Access, discovery: str = "") -> str:
+    """The ACL file. What is not in it nobody may do. `discovery` is where Home Assistant looks for devices, if it is
+    to find them."""
     prefix = topics.prefix
     lines = ["# everybody, whose name stands for %u: the second level of a request proves its sender"]
     lines += [f"pattern write {topics.request('+', '%u')}"]
@@ -100,9 +101,11 @@ def acl(topics: Topics, access: Access) -> str:
     lines += ["", f"user {access.daemon}", f"topic read {prefix}/request/#"]
     lines += [f"topic write {prefix}/{topic}" for topic in BROADCAST]
     lines += [f"topic write {prefix}/{kind}/#" for kind in PERSONAL]
+    lines += [f"topic write {discovery}/device/#"] if discovery else []
     for user, role in access.users.items():
         lines += ["", f"# {role}, which is the daemon's to judge", f"user {user}"]
         lines += [f"topic read {prefix}/{topic}" for topic in BROADCAST]
+        lines += [f"topic read {discovery}/#"] if discovery else []
         lines += [f"topic write {topics.request(stop)}" for stop in STOPS]
     return HEADER + "\n".join(lines) + "\n"
 

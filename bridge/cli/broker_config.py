@@ -67,9 +67,10 @@ def _write(args: argparse.Namespace) -> None:
     folder: Path = args.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     host = config.broker.address.host if config.broker.address is not None else socket.gethostname()
+    discovery = config.home_assistant.prefix if config.home_assistant is not None else ""
     files = {
         folder / "mosquitto.conf": mosquitto.configuration(folder, args.port, args.passwords),
-        folder / "acl": mosquitto.acl(config.topics, access),
+        folder / "acl": mosquitto.acl(config.topics, access, discovery),
     }
     mosquitto.write(files)
     made = list(files)

@@ -78,12 +78,16 @@ def others(old: Config, new: Config) -> list[str]:
     if old.access is not None and new.access is not None:
         found += [f"[access] {text}" for text in differences(old.access, new.access)]
     found += [f"[spool] {text}" for text in differences(old.spool, new.spool)]
-    if old.metrics is None or new.metrics is None:
-        if old.metrics != new.metrics:
-            found.append(f"[metrics]: {'added' if old.metrics is None else 'taken out'}")
-    else:
-        found += [f"[metrics] {text}" for text in differences(old.metrics, new.metrics)]
+    found += _optional("metrics", old.metrics, new.metrics)
+    found += _optional("home_assistant", old.home_assistant, new.home_assistant)
     return found
+
+
+def _optional(table: str, old: Any, new: Any) -> list[str]:
+    """Of a table that may be absent."""
+    if old is None or new is None:
+        return [] if old == new else [f"[{table}]: {'added' if old is None else 'taken out'}"]
+    return [f"[{table}] {text}" for text in differences(old, new)]
 
 
 def differences(old: Any, new: Any, names: Iterable[str] = ()) -> list[str]:

@@ -42,6 +42,10 @@
     [web]                               # the page, see bridge/daemon/web_config.py
     port = 8765                         # enabled = false: none
 
+    [home_assistant]
+    discovery = true                    # Home Assistant finds the devices by itself: docs/tools.md; default false
+    prefix = "homeassistant"            # as in its own configuration
+
     [devices.pstat]
     driver = "keithley-24xx"            # see `picobridge drivers`
     address = "visa:TCPIP::192.168.0.5::5025::SOCKET"   # the wire, and where on it
@@ -102,7 +106,10 @@ _BRIDGE = (
 )
 
 
-_TABLES = ("bridge", "broker", "access", "spool", "interlocks", "metrics", "web", "devices", "watch", "hil")
+_TABLES = (
+    *("bridge", "broker", "access", "spool", "interlocks", "metrics", "web", "home_assistant", "devices", "watch"),
+    "hil",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +140,13 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAssistantConfig:
+    """Below which topic Home Assistant looks for devices."""
+
+    prefix: str = "homeassistant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A checked configuration. Programs (the demo, tests) may also build one without a file."""
 
@@ -155,6 +169,7 @@ class Config:
     metrics: MetricsConfig | None = None
     web: WebConfig | None = None
     """Where `picobridge run` serves the page; None: nowhere."""
+    home_assistant: HomeAssistantConfig | None = None
     procedures: tuple[Procedure, ...] = ()
     """The user's own, beside those that picobridge has."""
 
@@ -217,6 +232,7 @@ def parse(content: Mapping[str, Any], problems: Problems, folder: Path, *, table
         interlocks=_interlocks(top, devices),
         metrics=_metrics(top),
         web=parse_web(top, folder, broker.address, access),
+        home_assistant=_home_assistant(top),
         procedures=_procedures(bridge, folder),
     )
 
@@ -287,6 +303,12 @@ def _metrics(top: Table) -> MetricsConfig | None:
     if "port" not in table:
         return None
     return MetricsConfig(port=table.integer("port", 0, 0, 65535), address=table.text("address", "127.0.0.1"))
+
+
+def _home_assistant(top: Table) -> HomeAssistantConfig | None:
+    table = top.table("home_assistant", ("discovery", "prefix"))
+    prefix = table.checked("prefix", HomeAssistantConfig().prefix, checked_prefix)
+    return HomeAssistantConfig(prefix=prefix) if table.boolean("discovery", False) else None
 
 
 def _parsed(top: Table, key: str, parse: Callable[[Any], T], default: T) -> T:

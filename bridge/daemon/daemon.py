@@ -48,6 +48,7 @@ from .events import Events
 from .guard import Guard
 from .health_topic import publish_health
 from .heartbeat import Heartbeats
+from .home_assistant import messages, publish_discovery
 from .interrupted import latch_interrupted, settle
 from .journal import Journal
 from .lanes import request_filters, stop_lane
@@ -240,7 +241,11 @@ class Daemon:
         await self.metrics.serve(self.config.metrics)
         publish = partial(self.uplink.retain, self.topics.health)
         self._spawn(publish_health(measured.health, publish), "health")
+        self._spawn(publish_discovery(self._discovery, self.uplink, self._state.notes), "discovery")
         self._spawn(watch_clock(self.events, self._audit), "clock")
+
+    def _discovery(self) -> Mapping[str, bytes]:
+        return messages(self.config.home_assistant, self.topics, self.version, self.devices)
 
     def _adopt(self, config: Config) -> None:
         """What of another configuration is handed on at once; devices and rules are `Reloading`'s."""

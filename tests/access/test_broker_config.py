@@ -66,6 +66,14 @@ def test_the_acl_gives_each_user_her_own_branches_and_nobody_anothers() -> None:
     assert not [right for right in sections["eve"] if re.search(r"lab/(#|request/[^se]|reply|replay)", right)]
 
 
+def test_discovery_is_written_by_the_daemon_and_read_by_the_users() -> None:
+    access = Access(users={"house": Role.OBSERVER}, daemon="bridge")
+    without, rights = (mosquitto.acl(Topics("site/lab"), access, root).splitlines() for root in ("", "homeassistant"))
+    daemon, house = ("topic write homeassistant/device/#", "topic read homeassistant/#")
+    assert [line for line in rights if line not in without] == [daemon, house]
+    assert rights.index("user bridge") < rights.index(daemon) < rights.index("user house") < rights.index(house)
+
+
 def test_the_configuration_lets_nobody_in_who_proves_nothing(tmp_path: Path) -> None:
     for passwords in (False, True):
         lines = mosquitto.configuration(tmp_path, 8883, passwords).splitlines()

@@ -84,8 +84,8 @@ def test_runs_may_be_recorded_elsewhere_or_not_at_all(write: object, tmp_path: P
         ("bridge = 3", "bridge is 3; accepted: a table [bridge]"),
         (
             "[brocker]",
-            "brocker is not known; accepted: bridge, broker, access, spool, interlocks, metrics, web, devices, watch, "
-            "hil; did you mean 'broker'?",
+            "brocker is not known; accepted: bridge, broker, access, spool, interlocks, metrics, web, home_assistant, "
+            "devices, watch, hil; did you mean 'broker'?",
         ),
         ("[broker]\nurl = 'http://x'", "broker.url is no address of a broker: Accepted: mqtt://host"),
         ("[broker]\nurl = 'mqtt://x:y'", "broker.url is no address"),
