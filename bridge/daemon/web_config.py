@@ -19,7 +19,6 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bridge.access.options import Access
 from bridge.transfer.mqtt import BrokerAddress
@@ -105,12 +104,10 @@ def _host(table: Table) -> str:
 
 
 def _names(table: Table) -> tuple[str, ...]:
-    names: Any = table.values.get("names", [])
-    good = isinstance(names, list) and all(
-        isinstance(n, str) and re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", n) for n in names
-    )
-    if not good:
-        table.problem("names", f"is {names!r:.100}; accepted: a list of names and addresses, without ports")
+    what = "names and addresses, without ports"
+    names = table.texts("names", what)
+    if not all(re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", name) for name in names):
+        table.problem("names", f"is {list(names)!r:.100}; accepted: a list of {what}")
         return ()
     return tuple(name.lower() for name in names)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from bridge.cli.lab_commands import add_broker_arguments
 from bridge.cli.main import build_parser
 from bridge.procedures.registry import PROCEDURES
 
@@ -19,6 +20,11 @@ The commands of the experiments have a page of their own: [procedures](procedure
 
 """
 
+_SHARED = """\
+## Broker and bridge
+
+"""
+
 _HELP = ("-h", "--help")
 
 
@@ -28,23 +34,33 @@ def text() -> str:
     summaries = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     known = {name: command for name, command in commands.choices.items() if name not in PROCEDURES}
     index = table(("command", "what it does"), [(f"[{name}](#{name})", plain(summaries[name])) for name in known])
-    return _INTRODUCTION + index + "".join(_section(name, command, summaries[name]) for name, command in known.items())
+    shared = _shared()
+    sections = [_section(name, command, summaries[name], shared) for name, command in known.items()]
+    return _INTRODUCTION + index + "".join(sections) + _SHARED + _table(list(shared.values()))
 
 
-def _section(name: str, parser: argparse.ArgumentParser, summary: str) -> str:
-    words = " ".join(_usage(parser))
+def _shared() -> dict[str, argparse.Action]:
+    """What every command takes that talks to a running bridge, by its first name."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_broker_arguments(parser)
+    return {action.option_strings[0]: action for action in parser._actions if action.dest != "json"}
+
+
+def _section(name: str, parser: argparse.ArgumentParser, summary: str, shared: Mapping[str, argparse.Action]) -> str:
     said = parser.description or summary
+    usage = f"```text\npicobridge {name} {' '.join(_usage(parser))}".rstrip() + "\n```"
+    own = [action for action in parser._actions if not ({*shared, *_HELP} & set(action.option_strings))]
+    talks = any(set(shared) & set(action.option_strings) for action in parser._actions)
+    also = "Also takes the options for [broker and bridge](#broker-and-bridge).\n\n" if talks else ""
     epilog = f"```text\n{parser.epilog.rstrip()}\n```\n\n" if parser.epilog else ""
-    arguments = table(
+    return f"## {name}\n\n{plain(sentence(said))}\n\n{usage}\n\n{_table(own)}{also}{epilog}"
+
+
+def _table(actions: Sequence[argparse.Action]) -> str:
+    return table(
         ("argument", "default", "what it is"),
-        [
-            (code(_written(action)), _default(action), plain(_help(action)))
-            for action in parser._actions
-            if not set(_HELP) & set(action.option_strings)
-        ],
+        [(code(_written(action)), _default(action), plain(_help(action))) for action in actions],
     )
-    usage = f"```text\npicobridge {name} {words}".rstrip() + "\n```"
-    return f"## {name}\n\n{plain(sentence(said))}\n\n{usage}\n\n{arguments}{epilog}"
 
 
 def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:

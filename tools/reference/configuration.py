@@ -15,7 +15,7 @@ from typing import Any
 from bridge.access import options as access_options
 from bridge.access.options import COUNT_ACCEPTED, NAME_ACCEPTED, Access
 from bridge.access.permissions import Role
-from bridge.daemon import config, spool_config
+from bridge.daemon import config, spool_config, web_config
 from bridge.daemon.problems import Problems, Table
 from bridge.daemon.spool_config import SpoolNumbers
 from bridge.daemon.watch_options import WatchOptions
@@ -41,7 +41,11 @@ restart](../host.md#another-configuration-while-runs-go-on).
 
 #: Read with these, the parser comes by every key.
 _SAMPLES: tuple[Mapping[str, Any], ...] = (
-    {"metrics": {"port": 9464}, "devices": {"pstat": {"driver": "tdstat", "address": "usb:a0a0:0002"}}},
+    {
+        "metrics": {"port": 9464},
+        "web": {"port": 8765},
+        "devices": {"pstat": {"driver": "tdstat", "address": "usb:a0a0:0002"}},
+    },
     {"broker": {"url": "mqtt://localhost"}},
 )
 
@@ -114,7 +118,7 @@ class Listing(Table):
 
 def text() -> str:
     notes = _read()
-    said = remarks(spool_config, access_options, interlock_options, config)
+    said = remarks(spool_config, access_options, interlock_options, web_config, config)
     parts = [_INTRODUCTION]
     for name, heading in _tables(notes):
         parts.append(f"## {heading}\n\n")
