@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 
-from bridge.cli.lab_commands import add_broker_arguments
+from bridge.cli.broker_arguments import add_broker_arguments
 from bridge.cli.main import build_parser
 from bridge.procedures.registry import PROCEDURES
 
