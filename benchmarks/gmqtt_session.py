@@ -131,8 +131,8 @@ class GmqttSession:
         self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain, **properties)
         return self._store.newest
 
-    async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        options = {} if self._retained else {"retain_handling_options": 2}
+    async def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool | None = None) -> None:
+        options = {} if (self._retained if retained is None else retained) else {"retain_handling_options": 2}
         codes = await self._answer(self._client.subscribe(topic_filter, qos=qos, **options))
         if any(code >= 0x80 for code in codes):
             raise Refused(f"{self._address} refuses the subscription to {topic_filter}")

@@ -99,7 +99,8 @@ def acl(topics: Topics, access: Access, discovery: str = "") -> str:
     lines += [f"pattern write {topics.request('+', '%u')}"]
     lines += [f"pattern read {prefix}/{kind}/%u/#" for kind in PERSONAL]
     lines += ["", f"user {access.daemon}", f"topic read {prefix}/request/#"]
-    lines += [f"topic write {prefix}/{topic}" for topic in BROADCAST]
+    lines += [f"topic readwrite {topic}" for topic in (topics.claim, topics.status)]
+    lines += [f"topic write {prefix}/{topic}" for topic in BROADCAST if topic != "status"]
     lines += [f"topic write {prefix}/{kind}/#" for kind in PERSONAL]
     lines += [f"topic write {discovery}/device/#"] if discovery else []
     for user, role in access.users.items():

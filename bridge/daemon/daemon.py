@@ -33,7 +33,7 @@ from bridge.safety.observations import Observations
 from bridge.transfer.aiomqtt_session import connect
 from bridge.transfer.embedded_broker import embedded_broker
 from bridge.transfer.messages import CONTRACT
-from bridge.transfer.mqtt import BrokerAddress, Connect, Message
+from bridge.transfer.mqtt import BrokerAddress, Connect, Incoming, Message
 from bridge.transfer.plain import dumps
 from bridge.transfer.uplink import Uplink
 from drivers import registry
@@ -55,6 +55,7 @@ from .lanes import request_filters, stop_lane
 from .measurements import Measurements
 from .methods import Methods
 from .metrics import Metrics
+from .namesakes import Namesakes
 from .observing import Observer
 from .records import Records
 from .reloading import Reloading
@@ -117,6 +118,7 @@ class Daemon:
         self.broker: BrokerAddress
         self.devices: dict[str, DeviceSupervisor] = {}
         self.uplink: Uplink
+        self._namesakes: Namesakes
         self.runs: Runs
         self.streams: Streams
         self.metrics: Metrics
@@ -207,7 +209,7 @@ class Daemon:
         for text in self._state.problems:
             self.events.publish("daemon", text, severity="error")
         self._spawn(settle(interrupted, self.runs, self.devices, self._guard), "what an earlier daemon left")
-        self.uplink.retain(self.topics.status, dumps(self._status("online")))
+        self._publish_status()
         self.events.publish("daemon", f"picobridge {self.version} is up as {self.config.bridge!r}")
         self._spawn(self.uplink.run(), "uplink")
         self._spawn(self._stop_lane.run(), "stops")
@@ -234,7 +236,15 @@ class Daemon:
         self._requests.add(self._reloading.handlers)
         file = self._reloading.state
         measured = Measurements(
-            self.version, self.devices, self.runs, self.uplink, self.streams, self._guard, self._requests, file
+            self.version,
+            self.devices,
+            self.runs,
+            self.uplink,
+            self.streams,
+            self._guard,
+            self._requests,
+            self._namesakes,
+            file,
         )
         self.metrics = Metrics(measured.metrics)
         self._stack.push_async_callback(self.metrics.close)
@@ -255,11 +265,12 @@ class Daemon:
         self._records.use(config)
         self.streams.use(config.spool, config.min_free_bytes)
         self._requests.use(config.access)
-        self.uplink.retain(self.topics.status, dumps(self._status("online")))
+        self._publish_status()
 
     def _open_uplink(self) -> None:
         identifier = f"picobridge-{self.config.bridge}-{secrets.token_hex(16)}"
         users = self.config.access is not None
+        self._namesakes = Namesakes(self.config.bridge, self.version, self.topics)
         changed = lambda _: self._requests.doubles.forget()  # noqa: E731
         self.uplink = Uplink(
             self.broker,
@@ -267,10 +278,14 @@ class Daemon:
             identifier=identifier,
             will=Message(self.topics.status, dumps(self._status("offline")), retain=True),
             subscriptions=request_filters(self.topics, users),
-            on_message=lambda incoming: self._requests.receive(incoming),
+            on_message=self._receive,
             changed=changed,
+            admit=self._namesakes.admit,
             backoff_s=self._backoff_s,
         )
+        self._namesakes.leave = self.uplink.leave
+        self._namesakes.told = self._tell_of_namesake
+        self._namesakes.status = self._publish_status
         stop = lambda incoming: self._requests.receive_stop(incoming)  # noqa: E731
         self._stop_lane = stop_lane(
             self.broker, self._open_session, identifier, self.topics, users, stop, changed, self._backoff_s
@@ -312,6 +327,17 @@ class Daemon:
             self.config.access,
             self._refused,
         )
+
+    def _receive(self, incoming: Incoming) -> None:
+        if not self._namesakes.receive(incoming):
+            self._requests.receive(incoming)
+
+    def _publish_status(self) -> None:
+        self.uplink.retain(self.topics.status, dumps(self._status("offline" if self._over else "online")))
+
+    def _tell_of_namesake(self, text: str) -> None:
+        self.events.publish("daemon", text, severity="error")
+        self._guard.audit.note("namesake", text=text)
 
     def _refused(self, user: str, method: str, error: PicobridgeError, left_out: int) -> None:
         self._guard.audit.note("request refused", user=user, method=method, error=error.to_dict(), left_out=left_out)
@@ -373,6 +399,7 @@ class Daemon:
             "contract": CONTRACT,
             "devices": list(self.config.devices),
             "access": self.config.access is not None,
+            **self._namesakes.described,
         }
 
     # --- stop --------------------------------------------------------------------------------------------------
@@ -405,7 +432,7 @@ class Daemon:
         await asyncio.gather(*(supervisor.close() for supervisor in self.devices.values()))
         self.unproven = [name for name, supervisor in self.devices.items() if supervisor.unproven]
         await self._guard.close()
-        self.uplink.retain(self.topics.status, dumps(self._status("offline")))
+        self._publish_status()
         if uplink_tasks and not await self.uplink.flush(self._flush_s):
             pumps = [supervisor.pump for supervisor in self.devices.values() if supervisor.pump is not None]
             self.left_behind = sum(pump.pending for pump in pumps)

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from bridge.transfer.uplink import Uplink
 
 from .guard import Guard
+from .namesakes import Namesakes
 from .requests import Requests
 from .runs import Runs
 from .streams import Streams
@@ -36,6 +37,7 @@ class Measurements:
         streams: Streams,
         guard: Guard,
         requests: Requests,
+        namesakes: Namesakes,
         configuration: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._version = version
@@ -45,6 +47,7 @@ class Measurements:
         self._streams = streams
         self._guard = guard
         self._requests = requests
+        self._namesakes = namesakes
         self._configuration = configuration
         self._started = time.monotonic()
 
@@ -60,6 +63,7 @@ class Measurements:
         ]
         if not self._uplink.connected.is_set():
             reasons.append("there is no connection to the broker: samples wait on disk")
+        reasons += self._namesakes.reasons
         spool = self._streams.spool
         if spool.error is not None:
             reasons.append(f"samples cannot be written to the disk: {spool.error.message}")

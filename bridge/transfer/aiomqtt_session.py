@@ -185,9 +185,10 @@ class AiomqttSession:
             self.disconnected(paho.error_string(info.rc))
         return future
 
-    async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+    async def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool | None = None) -> None:
         if self.version == "5":
-            handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if self._retained else 2
+            wanted = self._retained if retained is None else retained
+            handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if wanted else 2
             # whoever refuses retained messages has to see that one is, also when it comes live
             options = SubscribeOptions(qos=qos, retainHandling=handling, retainAsPublished=not self._retained)
             answer = self._client.subscribe(topic_filter, options=options)

@@ -117,8 +117,9 @@ class Session(Protocol):
         is lost first; the same error is raised at once if it is lost already.
         """
 
-    async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        """Retained messages are not asked for where the session speaks MQTT 5 and `retained` was false at `connect`.
+    async def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool | None = None) -> None:
+        """Retained messages are not asked for where the session speaks MQTT 5 and `retained` is false, here or (if it
+        is not said here) at `connect`.
 
         Raises `BridgeUnreachable`, `Refused`.
         """

@@ -56,6 +56,11 @@ class Topics:
         return f"{self.prefix}/status"
 
     @property
+    def claim(self) -> str:
+        """Where daemons of one name hear each other."""
+        return f"{self.prefix}/claim"
+
+    @property
     def events(self) -> str:
         return f"{self.prefix}/events"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -78,7 +78,8 @@ class _InFlight:
 
 class Uplink:
     """`will` is the last will; `on_message` gets what arrives on `subscriptions`; `changed` is called when the
-    connection comes (with None) and goes (with the reason). `level` is that of the log when there is none."""
+    connection comes (with None) and goes (with the reason). `admit` gets each new connection before anything is
+    subscribed to or sent on it; what it raises ends it. `level` is that of the log when there is none."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class Uplink:
         subscriptions: Sequence[str] = (),
         on_message: Callable[[Incoming], None] = lambda _: None,
         changed: Callable[[str | None], None] = lambda _: None,
+        admit: Callable[[Session], Awaitable[None]] | None = None,
         window: int = 20,
         backoff_s: tuple[float, float] = (0.1, 5.0),
         level: int = logging.WARNING,
@@ -104,6 +106,8 @@ class Uplink:
         self._subscriptions = tuple(subscriptions)
         self._on_message = on_message
         self._changed = changed
+        self._admit = admit
+        self._leaving_for: asyncio.Future[str] | None = None
         self._window = window
         self._backoff_s = backoff_s
         self._level = level
@@ -208,6 +212,11 @@ class Uplink:
             return False
         return True
 
+    def leave(self, reason: str) -> None:
+        """End the connection in order (no last will), if there is one; `run` then tries to come back."""
+        if self._leaving_for is not None and not self._leaving_for.done():
+            self._leaving_for.set_result(reason)
+
     def move(self, address: BrokerAddress) -> None:
         """Where to connect next time."""
         self._address = address
@@ -228,13 +237,16 @@ class Uplink:
                     retained=False,
                     window=self._window,
                 ) as session:
+                    leaving = self._leaving_for = asyncio.get_running_loop().create_future()
+                    if self._admit is not None:
+                        await self._admit(session)
                     for topic_filter in self._subscriptions:
                         await session.subscribe(topic_filter)
                     self._begin(session)
                     said, backoff_s = "", self._backoff_s[0] if not self._strikes else backoff_s
                     try:
-                        await asyncio.wait([session.lost])
-                        reason = session.lost.result()
+                        ended, _ = await asyncio.wait([session.lost, leaving], return_when=asyncio.FIRST_COMPLETED)
+                        reason = ended.pop().result()
                     finally:
                         self._end(reason or "closed")
             except PicobridgeError as error:

@@ -57,7 +57,11 @@ def test_the_acl_gives_each_user_her_own_branches_and_nobody_anothers() -> None:
         elif line.startswith("topic "):
             sections[next(reversed(sections))].append(line.removeprefix("topic "))
     assert list(sections) == ["bridge", "alice", "eve"]
-    assert [right for right in sections["bridge"] if right.startswith("read")] == ["read site/lab/request/#"]
+    assert [right for right in sections["bridge"] if right.startswith("read")] == [
+        "read site/lab/request/#",
+        "readwrite site/lab/claim",
+        "readwrite site/lab/status",
+    ]
     assert sections["alice"] == sections["eve"], "roles are the daemon's to judge"
     assert [right for right in sections["eve"] if not right.startswith("read")] == [
         "write site/lab/request/stop",

@@ -125,6 +125,9 @@ async def record(folder: Path) -> dict[str, Any]:
         recorded["reply:error"] = error
         recorded["result:emergency_stop"] = await listener.request(prefix, "emergency_stop", {})
         recorded["faults"] = await listener.request(prefix, "faults", {})
+        later = {"instance": "x", "since_ns": None, "host": "elsewhere", "version": "0"}
+        await listener.client.publish(f"{prefix}/claim", json.dumps(later), qos=1)
+        recorded["claim"] = await listener.json(f"{prefix}/claim", lambda claim: claim["host"] != "elsewhere")
         recorded["reply"] = json.loads(listener.of(f"{prefix}/reply/test")[0])
         return recorded
 

@@ -19,21 +19,24 @@ class _Session:
     receive_maximum = None
     congested = False
 
-    def __init__(self, on_reply: Callable[[Any], None], reply_to: str) -> None:
+    def __init__(self, on_reply: Callable[[Any], None], reply_to: str, on_message: Callable[[Incoming], None]) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._on_reply = on_reply
         self._reply_to = reply_to
+        self._on_message = on_message
 
     def send(self, message: Message) -> asyncio.Future[None] | None:
         if message.topic == self._reply_to:
             self._on_reply(json.loads(message.payload))
+        if message.topic.endswith("/claim"):
+            self._on_message(Incoming(message.topic, message.payload))
         if not message.qos:
             return None
         acknowledged = asyncio.get_running_loop().create_future()
         acknowledged.set_result(None)
         return acknowledged
 
-    async def subscribe(self, topic_filter: str, qos: int = 1) -> None: ...
+    async def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool | None = None) -> None: ...
 
     async def unsubscribe(self, topic_filter: str) -> None: ...
 
@@ -57,6 +60,6 @@ class Line:
     ) -> AsyncIterator[Session]:
         self._deliver = on_message
         try:
-            yield _Session(self._on_reply, self._reply_to)
+            yield _Session(self._on_reply, self._reply_to, on_message)
         finally:
             self._deliver = lambda incoming: None
