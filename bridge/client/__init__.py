@@ -11,6 +11,7 @@ from .complete import CompleteStream
 from .connecting import connect, connect_all
 from .lab import Lab
 from .labs import Change, Labs
+from .past import Past
 from .runs import Run
 
-__all__ = ["BlockStream", "Change", "CompleteStream", "Lab", "Labs", "Run", "connect", "connect_all"]
+__all__ = ["BlockStream", "Change", "CompleteStream", "Lab", "Labs", "Past", "Run", "connect", "connect_all"]

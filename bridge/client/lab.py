@@ -21,6 +21,7 @@ from .complete import CompleteStream, complete_stream
 from .connection import Connection, Listener
 from .finding import require_same_contract
 from .leases import ClientLeases
+from .past import Past
 from .proxies import PROXIES, Proxy
 from .runs import Run
 
@@ -231,6 +232,27 @@ class Lab:
             complete_stream(heard, own, self.request, recorder, device) as blocks,
         ):
             yield blocks
+
+    async def history(
+        self,
+        stream: str,
+        first_index: int,
+        next_index: int,
+        *,
+        points: int = 4000,
+        columns: Sequence[str] | None = None,
+        charge_from: int | None = None,
+    ) -> Past:
+        """A range of a stream's past as at most `points` buckets, with the least and the greatest value in each.
+
+        With `charge_from`, an index at or before `first_index`, also the charge from there on. Raises `InvalidValue`.
+        """
+        asked: dict[str, Any] = {"first_index": first_index, "next_index": next_index, "points": points}
+        if columns is not None:
+            asked["columns"] = list(columns)
+        if charge_from is not None:
+            asked["charge_from"] = charge_from
+        return Past.of(await self.request("history", {"stream": stream, **asked}))
 
     @contextlib.asynccontextmanager
     async def listen(self, *filters: str) -> AsyncIterator[Listener]:

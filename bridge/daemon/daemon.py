@@ -48,6 +48,7 @@ from .events import Events
 from .guard import Guard
 from .health_topic import publish_health
 from .heartbeat import Heartbeats
+from .history import History
 from .home_assistant import messages, publish_discovery
 from .interrupted import latch_interrupted, settle
 from .journal import Journal
@@ -57,6 +58,7 @@ from .methods import Methods
 from .metrics import Metrics
 from .namesakes import Namesakes
 from .observing import Observer
+from .past import Past
 from .records import Records
 from .reloading import Reloading
 from .requests import Requests
@@ -319,8 +321,10 @@ class Daemon:
             self.config.bridge, self.version, self.devices, self.runs, self._catalogue, self._guard, self.events
         )
         safety = SafetyRequests(self._guard, self._observer, self.events, self.devices)
+        past = Past(self.streams, lambda: self.config.data_dir)
+        history = History(past.blocks, past.reached)
         self._requests = Requests(
-            {**methods.handlers, **safety.handlers, **self.streams.handlers},
+            {**methods.handlers, **safety.handlers, **self.streams.handlers, **history.handlers},
             self.uplink,
             self.topics,
             self.events,

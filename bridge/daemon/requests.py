@@ -26,6 +26,7 @@ from bridge.transfer.messages import (
     load_object,
 )
 from bridge.transfer.mqtt import Incoming, Message
+from bridge.transfer.plain import Encoded
 from bridge.transfer.topics import Topics, is_name
 from bridge.transfer.uplink import Uplink
 from drivers.errors import Busy, Interrupted, InvalidValue, PicobridgeError, Refused, RequestExpired
@@ -249,7 +250,7 @@ class Requests:
         except Exception as error:
             LOG.exception("request %s from %s broke", request.method, request.sender)
             reply = Reply(request.id, error=PicobridgeError(f"internal error: {error!r}", operation=request.method))
-        answer.reply = reply
+        answer.reply = Reply(request.id, error=_too_long_to_keep()) if isinstance(reply.result, Encoded) else reply
         self._reply(request.reply_to, reply, incoming)
 
     def _reply(self, topic: str, reply: Reply, incoming: Incoming) -> None:
@@ -277,6 +278,10 @@ class Requests:
             self._refusals.complain(f"request/{method} was refused: {error.message}", error)
         claimed = "" if self._gate.proves_users or not is_name(sender) else str(sender)
         self._refusals.report(user or claimed, method, error)
+
+
+def _too_long_to_keep() -> PicobridgeError:
+    return Refused("this was answered, and the answer is too long to be kept", hint="Ask again with another id.")
 
 
 def _cut_off(request: Request, error: PicobridgeError | None = None) -> PicobridgeError:

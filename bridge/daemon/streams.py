@@ -243,7 +243,7 @@ class Streams:
                 hint=f"Call the recorder {caller.user}, or {caller.user}-something.",
             )
         stream = self._known_stream(params)
-        next_index = min(whole_number(params, "next_index"), self._reached(stream))
+        next_index = min(whole_number(params, "next_index"), self.reached(stream))
         cursor = await self._cursors.acknowledge(recorder, stream, next_index, at_ns=time.time_ns())
         return {"recorder": recorder, "stream": stream, "next_index": cursor.next_index}
 
@@ -262,7 +262,7 @@ class Streams:
         self._replays += 1
         try:
             topic = self._topics.replay_of(reply_to)
-            done = await self._sent_again(stream, first, await self._until_durable(stream, first, after), topic)
+            done = await self._sent_again(stream, first, await self.until_durable(stream, first, after), topic)
         finally:
             self._replays -= 1
         return {
@@ -285,7 +285,16 @@ class Streams:
         finally:
             self._uplink.detach_past(replay)
 
-    async def _until_durable(self, stream: str, first: int, after: int) -> int:
+    def knows(self, stream: str) -> bool:
+        """Whether the spool has samples of it, or will have."""
+        return stream in self._pumps or stream in self.spool.streams()
+
+    def reached(self, stream: str) -> int:
+        """The index of the next sample of a known stream. Nobody has more of it than there is."""
+        pump = self._pumps.get(stream)
+        return pump.next_index if pump is not None else self.spool.streams()[stream].next_index
+
+    async def until_durable(self, stream: str, first: int, after: int) -> int:
         """Up to which index of those asked for there are samples on disk; what was taken a moment ago is waited for.
 
         Raises `Busy` if there is nothing yet: it is not missing, it is not there.
@@ -304,11 +313,6 @@ class Streams:
                 hint="Ask again later." if self.spool.error is None else self.spool.error.hint,
             )
         return on_disk
-
-    def _reached(self, stream: str) -> int:
-        """Nobody has more of a stream than there is."""
-        pump = self._pumps.get(stream)
-        return pump.next_index if pump is not None else self.spool.streams()[stream].next_index
 
     def _known_stream(self, params: Mapping[str, Any]) -> str:
         stream = text_of(params, "stream")

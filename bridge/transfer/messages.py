@@ -18,7 +18,7 @@ from typing import Any
 
 from drivers.errors import InvalidValue, PicobridgeError, RequestExpired
 
-from .plain import dumps
+from .plain import Encoded, dumps
 from .topics import is_name
 
 #: Of what topics and payloads mean. It grows when somebody who knows only the one before would misunderstand them; new
@@ -91,6 +91,8 @@ class Reply:
     def encode(self) -> bytes:
         if self.error is not None:
             return dumps({"id": self.id, "ok": False, "error": self.error.to_dict()})
+        if isinstance(self.result, Encoded):
+            return b'{"id":%s,"ok":true,"result":%s}' % (dumps(self.id), self.result.text)
         return dumps({"id": self.id, "ok": True, "result": self.result})
 
     @staticmethod

@@ -86,6 +86,8 @@ async def record(folder: Path) -> dict[str, Any]:
         recorded["streams"] = stream
         asked = {"stream": stream["stream"], "first_index": 0, "next_index": stream["next_index"]}
         recorded["result:replay"] = recorded["replayed"] = await listener.request(prefix, "replay", asked)
+        curve = {**asked, "points": 2, "charge_from": 0}
+        recorded["result:history"] = recorded["history"] = await listener.request(prefix, "history", curve)
         told = {"recorder": "archive", "stream": stream["stream"], "next_index": stream["next_index"]}
         recorded["result:recorded"] = await listener.request(prefix, "recorded", told)
         recorded["lease"] = await listener.request(prefix, "lease", {"device": "stage"})

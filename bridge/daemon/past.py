@@ -1,0 +1,108 @@
+"""Blocks of a stream's past: out of the spool, and where it has let them go, out of the records of runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from bridge.record.raw import RawReader, merged
+from bridge.record.run_record import RunRecord, records
+from bridge.transfer import codec
+from drivers.errors import InvalidValue
+from drivers.samples import SampleBlock
+
+from .streams import Streams
+
+#: So much is read of the spool at a time.
+_PIECE_BYTES = 256 * 1024
+#: A thread that reads works so long at a stretch, and then lets the event loop have its turn for as long.
+_STRETCH_S = 0.002
+
+
+class Past:
+    """`data_dir` gives the folder of the records, None if there is none."""
+
+    def __init__(self, streams: Streams, data_dir: Callable[[], Path | None]) -> None:
+        self._streams = streams
+        self._data_dir = data_dir
+
+    async def reached(self, stream: str, first: int, after: int) -> int:
+        """Up to which index (exclusive) of a range there can be samples; what was taken a moment ago is waited for.
+
+        Raises `InvalidValue` for a stream that neither the spool nor a record knows, or that ends before the range,
+        `Busy` if nothing of it is on disk yet.
+        """
+        if self._streams.knows(stream):
+            end = min(await self._streams.until_durable(stream, first, after), self._streams.reached(stream))
+        else:
+            files = await asyncio.to_thread(self._files, stream)
+            if not files:
+                raise InvalidValue(f"stream is {stream!r:.100}, which is neither in the spool nor in a record")
+            end = min(after, max(known for _, _, known in files))
+        if end <= first:
+            raise InvalidValue(f"first_index is {first}; accepted: less than {end}, where {stream} ends")
+        return end
+
+    def blocks(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+        """In order, from an index on up to another one (exclusive); the first and the last may reach beyond, and what
+        nobody has is left out. Blocks: for a thread. Raises `SpoolFailed`, `OSError`."""
+        return merged(_paced(self._read(stream, first, after)))
+
+    def _read(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+        known = self._streams.spool.streams().get(stream)
+        kept_from = after if known is None else max(first, min(known.first_index, after))
+        if first < kept_from:
+            yield from self._of_records(stream, first, kept_from)
+        yield from self._of_spool(stream, kept_from, after)
+
+    def _of_spool(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+        while first < after and (found := self._streams.spool.read(stream, first, _PIECE_BYTES)):
+            for begin, end, payload in found:
+                if begin < after and begin < end:
+                    yield codec.decode(payload)
+            if found[-1][1] <= first:
+                return
+            first = found[-1][1]
+
+    def _of_records(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+        for path, begin, end in sorted(self._files(stream), key=lambda each: each[1]):
+            if begin >= after or end <= first:
+                continue
+            for block in RawReader(path):
+                if block.stream == stream and block.next_index > first and block.first_index < after:
+                    yield block
+
+    def _files(self, stream: str) -> list[tuple[Path, int, int]]:
+        """Raw files with samples of a stream: first index, next index (exclusive)."""
+        data_dir = self._data_dir()
+        found: list[tuple[Path, int, int]] = []
+        for record in records([data_dir]) if data_dir is not None else ():
+            found += _raw_files(record, stream)
+        return found
+
+
+def _raw_files(record: RunRecord, stream: str) -> Iterator[tuple[Path, int, int]]:
+    if not record.complete:  # its manifest does not say yet what there is
+        for path in record.raw_files:
+            first = next((block for block in RawReader(path) if block.stream == stream), None)
+            if first is not None:
+                last = max(block.next_index for block in RawReader(path))
+                yield path, first.first_index, last
+        return
+    names = {path.name: path for path in record.raw_files}
+    for known in record.manifest["streams"].values():
+        file = names.get(str(known.get("file")))
+        first_index, next_index = known.get("first_index"), known.get("next_index")
+        if file is not None and known.get("stream") == stream and isinstance(first_index, int):
+            yield file, first_index, int(next_index)
+
+
+def _paced(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
+    began = time.perf_counter()
+    for block in blocks:
+        yield block
+        if time.perf_counter() - began > _STRETCH_S:
+            time.sleep(_STRETCH_S)
+            began = time.perf_counter()
