@@ -10,7 +10,7 @@ export const REFILL = 100_000;
 export class Series {
   /** `refill(stream, first, next)` asks for samples once more; they come by `take`. `changed()` is called after each block. */
   constructor(refill, changed, capacity) {
-    this.ring = new Ring([...COLUMNS, "charge_c"], capacity);
+    this.ring = new Ring([...COLUMNS, "charge_ah"], capacity);
     this.stream = "";
     /** The run that the newest sample belongs to, and the index of its first. */
     this.run = "";
@@ -18,6 +18,10 @@ export class Series {
     this.attributes = {};
     /** Called with each block that was new. */
     this.listeners = new Set();
+    /** When the newest block was heard, by `performance.now()`; 0 before the first. */
+    this.heardAt = 0;
+    /** What the instrument said of the newest sample (drivers.samples.Flag). */
+    this.flags = 0;
     /** Ranges [first, next) of the ring that have not come. */
     this.missing = [];
     this._ends = new Set();
@@ -84,6 +88,8 @@ export class Series {
       this.runStart = index;
     }
     this.attributes = block.attributes;
+    this.heardAt = performance.now();
+    this.flags = block.columns.get("flags")?.data.at(-1) ?? 0;
     this.ring.append(index, columnsOf(block, skip, this.ring.value("time", this.ring.next - 1)), length);
     this.missing = this.missing.filter(([, next]) => next > this.ring.first);
     for (const end of this._ends) if (end < this.ring.first) this._ends.delete(end);
@@ -115,16 +121,16 @@ export class Series {
   _addUp(from) {
     const { ring } = this;
     let index = Math.max(from, ring.first);
-    let charge = index > this.runStart ? ring.value("charge_c", index - 1) || 0 : 0;
+    let charge = index > this.runStart ? ring.value("charge_ah", index - 1) || 0 : 0;
     for (const start = index; index < ring.next; index++) {
       if (index > this.runStart && !this._ends.has(index)) {
         const step = ring.value("time", index) - ring.value("time", index - 1);
         const mean = (ring.value("current_a", index) + ring.value("current_a", index - 1)) / 2;
-        const more = step * mean;
+        const more = (step * mean) / 3600;
         if (Number.isFinite(more)) charge += more;
       }
-      ring.set("charge_c", index, charge);
-      if (index === ring.next - 1) ring.summarise("charge_c", start);
+      ring.set("charge_ah", index, charge);
+      if (index === ring.next - 1) ring.summarise("charge_ah", start);
     }
   }
 }
