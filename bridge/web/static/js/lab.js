@@ -34,6 +34,7 @@ export class Lab extends EventTarget {
     this.health = null;
     this.requests = new Requests(connection, prefix, account.user, account.client);
     this._series = new Map();
+    this._procedures = null;
     this._ends = [
       this._listen("status", (message) => this._status(message)),
       this._listen("health", (message) => this._change("health", () => (this.health = message))),
@@ -84,6 +85,15 @@ export class Lab extends EventTarget {
     return this.requests.ask(method, params, options);
   }
 
+  /** Descriptions of all procedures, as the method `procedures` has them; asked for once. */
+  procedures() {
+    this._procedures ??= this.ask("procedures").catch((error) => {
+      this._procedures = null;
+      throw error;
+    });
+    return this._procedures;
+  }
+
   get running() {
     return [...this.runs.values()].filter((run) => run.status === "running");
   }
@@ -118,14 +128,23 @@ export class Lab extends EventTarget {
   _open(device) {
     const changed = () => this._change("samples", () => {}, device);
     const refill = (stream, first, next) => this._replay(stream, first, next);
-    const series = new Series(refill, changed);
-    const run = this.runOf(device);
-    const part = run?.streams?.[device];
-    if (part) series.expect(part.stream, run.run, part.first_index);
-    const unsubscribe = this.connection.subscribe(`${this.prefix}/devices/${device}/samples`, (payload) => {
-      series.take(decodeBlock(payload));
-    });
-    return { series, users: 0, timer: 0, end: unsubscribe };
+    const series = new Series(refill, changed, (run) => this.runs.get(run)?.streams?.[device]?.first_index);
+    const follow = { series, users: 0, timer: 0, end: () => opening.abort() };
+    const opening = new AbortController();
+    const open = () => {
+      const state = this.devices.get(device)?.state;
+      const run = this.runs.get(state?.run);
+      if (opening.signal.aborted || !state || (state.run && !run)) return;
+      opening.abort();
+      const part = run?.status === "running" ? run.streams?.[device] : undefined;
+      if (part) series.expect(part.stream, run.run, part.first_index);
+      follow.end = this.connection.subscribe(`${this.prefix}/devices/${device}/samples`, (payload) => series.take(decodeBlock(payload)));
+    };
+    // what the broker has kept of device and run comes first: it says where the run under way began
+    this.addEventListener("device", open, { signal: opening.signal });
+    this.addEventListener("runs", open, { signal: opening.signal });
+    open();
+    return follow;
   }
 
   async _replay(stream, first, next) {
@@ -156,7 +175,7 @@ export class Lab extends EventTarget {
   _status(message) {
     const restarted = this.status && this.status.status !== "online" && message?.status === "online";
     this._change("status", () => (this.status = message));
-    if (restarted) this._change("restarted", () => {});
+    if (restarted) this._procedures = null;
   }
 
   _device(name, part) {

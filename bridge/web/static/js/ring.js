@@ -28,7 +28,7 @@ export class Ring {
   append(index, columns, length) {
     if (index - this.next >= this.limit) this.clear(index);
     this._reserve(Math.min(index + length - this.first, this.limit));
-    if (index > this.next) this._lose(index);
+    if (index > this.next) this._lose(index, columns.time[0] ?? this.value("time", this.next - 1));
     const from = this.next;
     this._write(index, columns, length);
     this.next = index + length;
@@ -108,12 +108,11 @@ export class Ring {
     }
   }
 
-  /** Samples up to `index` did not come: their values are not known, their times lie between. */
-  _lose(index) {
-    const before = this.value("time", this.next - 1);
+  /** Samples up to `index` did not come: their values are not known, and their times were before `time`. */
+  _lose(index, time) {
     for (const [name, column] of this._columns) {
       for (let lost = Math.max(this.next, index - this.size); lost < index; lost++) {
-        column.levels[0][lost % this.size] = name === "time" ? before : NaN;
+        column.levels[0][lost % this.size] = name === "time" ? time : NaN;
       }
     }
   }

@@ -8,8 +8,11 @@ export const COLUMNS = ["voltage_v", "current_a"];
 export const REFILL = 100_000;
 
 export class Series {
-  /** `refill(stream, first, next)` asks for samples once more; they come by `take`. `changed()` is called after each block. */
-  constructor(refill, changed, capacity) {
+  /**
+   * `refill(stream, first, next)` asks for samples once more; they come by `take`. `changed()` is called after each block.
+   * `startOf(run)` is the index of a run's first sample, undefined if it is not known.
+   */
+  constructor(refill, changed, startOf = () => undefined, capacity = undefined) {
     this.ring = new Ring([...COLUMNS, "charge_ah"], capacity);
     this.stream = "";
     /** The run that the newest sample belongs to, and the index of its first. */
@@ -24,17 +27,20 @@ export class Series {
     this.flags = 0;
     /** Ranges [first, next) of the ring that have not come. */
     this.missing = [];
+    /** The charge is added up from this index on: the run's first, unless the page came too late for that. */
+    this._counted = 0;
     this._ends = new Set();
+    this._base = null;
     this._refill = refill;
     this._changed = changed;
+    this._startOf = startOf;
   }
 
   /** The run under way began here: what of it was before the page was opened counts as missing. */
   expect(stream, run, first) {
     if (this.stream === stream && this.run === run) return;
     if (this.stream !== stream) this._begin(stream, first);
-    this.run = run;
-    this.runStart = first;
+    this._beginRun(run, first);
   }
 
   /** A block, new or of the past. */
@@ -51,7 +57,7 @@ export class Series {
 
   /** Whether all samples of the run under way are here. */
   get complete() {
-    return this.ring.first <= this.runStart && !this.missing.some(([, next]) => next > this.runStart);
+    return this._counted <= this.runStart && !this.missing.some(([, next]) => next > this.runStart);
   }
 
   /** Standard deviation of the newest values of a column about their mean; NaN if there are too few. */
@@ -71,10 +77,16 @@ export class Series {
 
   _begin(stream, index) {
     this.stream = stream;
-    this.run = "";
+    this._beginRun("", index);
     this.ring.clear(index);
     this.missing = [];
     this._ends.clear();
+  }
+
+  _beginRun(run, index) {
+    this.run = run;
+    this.runStart = this._counted = index;
+    this._base = null;
   }
 
   _append(block) {
@@ -83,10 +95,7 @@ export class Series {
     const length = block.nextIndex - index;
     if (index > this.ring.next) this._ask(this.ring.next, index);
     const run = block.attributes.run ?? "";
-    if (run !== this.run) {
-      this.run = run;
-      this.runStart = index;
-    }
+    if (run !== this.run) this._beginRun(run, Math.min(this._startOf(run) ?? index, index));
     this.attributes = block.attributes;
     this.heardAt = performance.now();
     this.flags = block.columns.get("flags")?.data.at(-1) ?? 0;
@@ -112,9 +121,26 @@ export class Series {
     }
   }
 
+  /** The charge of the run up to an index, the first that is here. */
+  chargeBefore(index, charge) {
+    if (index < this.ring.first || this._counted <= this.runStart) return;
+    this._base = { index, charge };
+    this._counted = this.runStart;
+    this._addUp(index);
+    this._changed();
+  }
+
   _ask(first, next) {
-    this.missing.push([first, next]);
-    this._refill(this.stream, Math.max(first, next - REFILL), next);
+    const from = Math.max(first, next - REFILL);
+    if (from > first) {
+      // too many to be brought here: what is before them as well comes from the daemon's own picture
+      this.ring.clear(from);
+      this.missing = [];
+      this._counted = from;
+      this._base = null;
+    }
+    this.missing.push([from, next]);
+    this._refill(this.stream, from, next);
   }
 
   /** The charge from an index on, by trapezia; between two techniques nothing flowed, what is missing counts as nothing. */
@@ -122,6 +148,7 @@ export class Series {
     const { ring } = this;
     let index = Math.max(from, ring.first);
     let charge = index > this.runStart ? ring.value("charge_ah", index - 1) || 0 : 0;
+    if (index === this._base?.index) charge = this._base.charge;
     for (const start = index; index < ring.next; index++) {
       if (index > this.runStart && !this._ends.has(index)) {
         const step = ring.value("time", index) - ring.value("time", index - 1);

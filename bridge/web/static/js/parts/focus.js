@@ -27,7 +27,8 @@ export function focus(root, device, context, signal) {
   root.append(h("div", { class: "title" }, h("div", {}, title, id), h("span", { class: "spread" }), actions), ask, panel);
   const numbers = new BigNumbers(panel);
   panel.append(progress.element);
-  const timeline = new Timeline(panel, { source: new LiveSource(series), signal, live: true });
+  const source = new LiveSource(lab, series, () => timeline.draw());
+  const timeline = new Timeline(panel, { source, signal, live: true });
   const offer = runActions(actions, inside);
   const question = questionForm(ask, inside);
 
