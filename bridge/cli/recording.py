@@ -1,4 +1,4 @@
-"""`picobridge record`: everything that a bridge publishes, into a folder."""
+"""`picobridge record`: everything that a bridge publishes, into a folder a run, on any computer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Any
 
-from bridge.record import RunFolder
+from bridge.daemon.finishing import Finisher
+from bridge.record import Collector, Recorder
 from bridge.report.recorder import recording
 from drivers.errors import InvalidValue
 
@@ -18,10 +20,11 @@ from .output import print_json
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     record = commands.add_parser(
         "record",
-        help="record the samples of a running bridge until Ctrl-C",
-        description="Record all samples into a new folder: exact blocks (a CBOR sequence) and BDF text.",
+        help="record the runs of a bridge, from anywhere, until Ctrl-C",
+        description="Record every run of a bridge into a folder of its own, the same as the daemon's: docs/record.md. "
+        "A run that is under way is recorded from its first sample on; a folder that is not complete is gone on with.",
     )
-    record.add_argument("--folder", type=Path, default=Path("runs"), help="where the new folder goes (default runs/)")
+    record.add_argument("--folder", type=Path, default=Path("runs"), help="where the folders go (default runs/)")
     record.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
     record.add_argument(
         "--name",
@@ -29,39 +32,69 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="RECORDER",
         help="go on where the last recording of this name ended; the daemon keeps samples until it has them",
     )
+    record.add_argument(
+        "--only-samples", action="store_true", help="no CSV, Parquet and report when a run has ended: only what came"
+    )
     add_broker_arguments(record)
     record.set_defaults(function=run_record)
 
 
 async def run_record(args: argparse.Namespace) -> int:
+    """Exit status 1 if a sample is missing."""
     if args.duration is not None and not args.duration > 0:
         raise InvalidValue(f"--duration is {args.duration}; a number of seconds greater than zero is accepted")
+    said = _Said(args.json)
+    finisher = Finisher(Path.home() / ".cache" / "picobridge" / "matplotlib", said.finished)
     recorder = None
+
+    def ended(folder: Path) -> None:
+        said.ended(folder)
+        if not args.only_samples:
+            finisher.add(folder, "bridge.report")
+
+    collector = Collector(Recorder(args.folder), args.name, ended)
     try:
-        async with lab_of(args) as lab:  # without a bridge no folder is made
-            folder = RunFolder.create(args.folder, "record")
+        async with lab_of(args) as lab, recording(lab, collector, name=args.name) as recorder:
             if not args.json:
-                print(f"recording into {folder.path}; Ctrl-C ends it", flush=True)
-            try:
-                async with recording(lab, folder, recorder_name=args.name) as recorder:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(args.duration):
-                            await recorder.ended.wait()
-            except asyncio.CancelledError:  # Ctrl-C, which is how a recording ends
-                folder.finish()
-                raise
-            folder.finish()
+                print(f"recording the runs of {lab.bridge} into {args.folder}; Ctrl-C ends it", flush=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(args.duration):
+                    await recorder.ended.wait()
     finally:
         if recorder is not None:
             counts = recorder.counts
-            fields = {
-                "run_folder": str(recorder.folder.path),
-                "received": counts.samples,
-                "missing": counts.missing,
-                "duplicated": counts.duplicated,
-            }
-            if args.json:
-                print_json(fields)
-            else:
-                print(f"{counts.samples} samples, {counts.missing} missing, {counts.duplicated} delivered twice")
-    return 0
+            said.counts(
+                {
+                    "folder": str(args.folder),
+                    "runs": {run: str(folder) for run, folder in collector.folders.items()},
+                    "received": counts.samples,
+                    "missing": counts.missing,
+                    "duplicated": counts.duplicated,
+                }
+            )
+        await finisher.close()
+    return 1 if recorder.counts.missing else 0
+
+
+class _Said:
+    """What the command prints."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def ended(self, folder: Path) -> None:
+        if not self._json:
+            print(f"recorded {folder}", flush=True)
+
+    def finished(self, folder: Path, made: Any) -> None:
+        if not self._json and made.get("report"):
+            print(f"report   {made['report']}", flush=True)
+
+    def counts(self, counts: dict[str, Any]) -> None:
+        if self._json:
+            print_json(counts)
+        else:
+            print(
+                f"{len(counts['runs'])} runs, {counts['received']} samples, {counts['missing']} missing, "
+                f"{counts['duplicated']} delivered twice"
+            )

@@ -69,17 +69,27 @@ class CompleteStream:
     """An async iterator of blocks: per stream in order, none twice, none left out that the daemon still has.
 
     `recorder` is a name under which `recorded` tells the daemon what is kept, so that the next recorder of that name
-    goes on where this one ended; without one, streams begin with what is new. `missing` counts samples that the daemon
-    has no longer, `duplicated` those that came twice, `replayed` those that came by replay.
+    goes on where this one ended; without one, streams begin with what is new. `begin` has streams that begin elsewhere.
+    `missing` counts samples that the daemon has no longer, `duplicated` those that came twice, `replayed` those that
+    came by replay.
     """
 
-    def __init__(self, listener: Listener, own_topic: str, ask: Ask, recorder: str, device: str) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        own_topic: str,
+        ask: Ask,
+        recorder: str,
+        device: str,
+        begin: Mapping[str, int] | None = None,
+    ) -> None:
         self.received = self.missing = self.duplicated = self.replayed = self.malformed = 0
         self._listener = listener
         self._own_topic = own_topic
         self._ask = ask
         self._recorder = recorder
         self._device = device
+        self._begin = begin or {}
         self._streams: dict[str, _Stream] = {}
         self._ready: deque[SampleBlock] = deque()
         self._filled = asyncio.Event()
@@ -98,6 +108,8 @@ class CompleteStream:
     async def start(self) -> None:
         """Ask the daemon which streams there are, and begin each where it is to begin."""
         found = await self._known()
+        for name, index in self._begin.items():
+            self._stream(name, index)
         if not self._recorder:  # what came before the answer is new, too
             self._take_all()
         for known in found:
@@ -127,19 +139,21 @@ class CompleteStream:
         if not self._until_check():
             await self.check()
 
-    async def check(self, *, at_once: bool = False) -> None:
+    async def check(self, *, at_once: bool = False) -> bool:
         """Ask the daemon what there is, and for what has not come since it was asked last; `at_once`: for what has not
-        come by now. Does nothing while it does not answer."""
+        come by now. False, and nothing more is known, while it does not answer."""
+        answered = True
         try:
             known = await self._known()
         except PicobridgeError:
-            known = []
+            known, answered = [], False
         for each in known:
             stream = self._stream(each["stream"], int(each["first_index"]))
             stream.known = max(stream.known, int(each["next_index"]))
         self._checked_s = asyncio.get_running_loop().time()
         self._take_all()
         self._fill_gaps(only_stuck=not at_once)
+        return answered
 
     def take(self) -> SampleBlock | None:
         """The next block if there is one."""
@@ -292,10 +306,10 @@ class CompleteStream:
 
 @asynccontextmanager
 async def complete_stream(
-    listener: Listener, own_topic: str, ask: Ask, recorder: str, device: str
+    listener: Listener, own_topic: str, ask: Ask, recorder: str, device: str, begin: Mapping[str, int] | None = None
 ) -> AsyncIterator[CompleteStream]:
     """`listener` hears the samples of `device` ("+": all) and, on `own_topic`, what is replayed to us."""
-    stream = CompleteStream(listener, own_topic, ask, recorder, device)
+    stream = CompleteStream(listener, own_topic, ask, recorder, device, begin)
     try:
         await stream.start()
         yield stream

@@ -23,6 +23,7 @@ from .finding import require_same_contract
 from .leases import ClientLeases
 from .past import Past
 from .proxies import PROXIES, Proxy
+from .run_news import RunNews, filters
 from .runs import Run
 
 LOG = logging.getLogger("picobridge.client")
@@ -218,18 +219,26 @@ class Lab:
             yield BlockStream(listener)
 
     @contextlib.asynccontextmanager
-    async def complete_samples(self, device: str = "+", *, recorder: str = "") -> AsyncIterator[CompleteStream]:
+    async def run_news(self) -> AsyncIterator[RunNews]:
+        """What is said of all runs: manifests, states, results, what is retained first; and events from now on."""
+        async with self._connection.listen(*filters(self._topics)) as listener:
+            yield RunNews(listener, self._topics)
+
+    @contextlib.asynccontextmanager
+    async def complete_samples(
+        self, device: str = "+", *, recorder: str = "", begin: Mapping[str, int] | None = None
+    ) -> AsyncIterator[CompleteStream]:
         """The blocks of a device ("+": of all), in order, with what did not arrive asked for again.
 
         With a `recorder`'s name (1 to 32 of a-z 0-9 _ -) they begin where `CompleteStream.recorded` of the last one of
-        that name ended, without one with what is new. Raises `InvalidValue`.
+        that name ended, without one with what is new, or where `begin` says for a stream. Raises `InvalidValue`.
         """
         if recorder:
             checked_name(recorder, "recorder")
         own = self._topics.replay_of(self.reply_topic)
         async with (
             self._connection.listen(self._topics.samples(device), own, retained=False) as heard,
-            complete_stream(heard, own, self.request, recorder, device) as blocks,
+            complete_stream(heard, own, self.request, recorder, device, begin) as blocks,
         ):
             yield blocks
 

@@ -50,6 +50,7 @@
     driver = "keithley-24xx"            # see `picobridge drivers`
     address = "visa:TCPIP::192.168.0.5::5025::SOCKET"   # the wire, and where on it
     serial = "4012345"                  # optional: any other device is refused
+    calibration = "2026-03-01, certificate 4711, Acme lab"    # optional: into every record as it is
     options = { }                       # the driver's own
 
     [watch]                             # the health watch of every run; `picobridge cycle --watch short=mark` for one
@@ -121,6 +122,8 @@ class DeviceConfig:
     address: str
     options: Mapping[str, Any] = field(default_factory=dict)
     serial: str = ""
+    calibration: str = ""
+    """What a person knows of it, for the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,7 +398,7 @@ def _device(devices: Table, name: str) -> DeviceConfig:
         checked_name(name, "the name of a device")
     except InvalidValue as error:
         devices.problem(name, f"has a name that cannot be a topic's: {error.message}")
-    table = devices.table(name, ("driver", "address", "serial", "options"))
+    table = devices.table(name, ("driver", "address", "serial", "calibration", "options"))
     if name == OF_THE_SPOOL:
         devices.problem(name, "is what faults of the disk are filed under; accepted: another name")
     driver = table.choice("driver", None, tuple(entry.name for entry in registry.DRIVERS))
@@ -408,7 +411,12 @@ def _device(devices: Table, name: str) -> DeviceConfig:
         except InvalidValue as error:
             table.problem(_blame(error), error.message if not error.hint else f"{error.message}. {error.hint}")
     return DeviceConfig(
-        name=name, driver=driver, address=address, options=options.values, serial=table.text("serial", "")
+        name=name,
+        driver=driver,
+        address=address,
+        options=options.values,
+        serial=table.text("serial", ""),
+        calibration=table.text("calibration", ""),
     )
 
 

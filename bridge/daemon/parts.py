@@ -112,8 +112,8 @@ class Parts:
             self._changed()
         if self._saves.pop(path, None) is not None:  # performed again under the same title, it begins from the start
             await self._write()
-        if self._run.recording is not None:
-            self._run.recording.part(name, entry["title"], result)
+        if self._run.described is not None:
+            self._run.described.part(name, entry["title"], result)
         return result
 
     def _check_roles(self, procedure: Procedure) -> None:

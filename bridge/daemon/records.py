@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.record import Recorder, Recording
+from bridge.access.caller import CALLER
+from bridge.record import Recorder, Recording, safety
+from bridge.record.description import Description
+from bridge.safety.acts import Act
+from bridge.safety.condition import Verdict
+from bridge.safety.engine import Interlocks
+from bridge.safety.rules import Rule
+from bridge.transfer.plain import dumps
+from bridge.transfer.topics import Topics
+from bridge.transfer.uplink import Uplink
 from drivers.errors import PicobridgeError
 
 from .config import Config
@@ -17,18 +28,25 @@ from .finishing import Finisher
 from .run import Run
 from .supervisor import DeviceSupervisor
 
+#: What a manifest says of the folder that it is in, which is its own recorder's to say.
+_OF_THE_FOLDER = ("files", "complete", "recorder")
+
 
 class Records:
-    """Without a `data_dir` in the configuration nothing is recorded, and every method does nothing."""
+    """Without a `data_dir` in the configuration nothing is recorded here; the manifest is published in any case, so
+    that a recorder elsewhere has what it needs. `interlocks` are what the runs are judged by."""
 
-    def __init__(self, config: Config, events: Events) -> None:
+    def __init__(self, config: Config, events: Events, uplink: Uplink, topics: Topics, interlocks: Interlocks) -> None:
         self._config: Config
         self._events = events
-        self._under_way: dict[str, Recording] = {}
-        self._devices: dict[str, frozenset[str]] = {}
+        self._uplink = uplink
+        self._topics = topics
+        self._interlocks = interlocks
+        self._under_way: dict[str, _Kept] = {}
         self._recorder: Recorder | None = None
         self._finisher = Finisher(config.state_dir / "matplotlib", self._finished)
         events.heard = self._heard
+        interlocks.heard = self._judged
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -37,10 +55,7 @@ class Records:
         self._recorder = None
         if config.data_dir is not None:
             self._recorder = Recorder(
-                config.data_dir,
-                _described(config),
-                limit_bytes=config.queue_bytes,
-                reserve_bytes=config.min_free_bytes,
+                config.data_dir, limit_bytes=config.queue_bytes, reserve_bytes=config.min_free_bytes
             )
 
     async def has(self, run: str) -> bool:
@@ -58,83 +73,122 @@ class Records:
         expected_bytes: int = 0,
     ) -> None:
         """`devices` are role and supervisor by device. Raises `RunFailed` if the run cannot be recorded."""
-        if self._recorder is None:
-            return
-        described = {
-            name: {
-                "role": role,
-                **supervisor.describe(),
-                "options": self._config.devices[name].options,
-            }
-            for name, (role, supervisor) in devices.items()
-        }
-        state = run.describe()
-        run.recording = await self._recorder.begin(
+        caller = CALLER.get()
+        run.described = Description(
             run.run,
             run.procedure,
-            state["parameters"],
-            described,
             run.started_ns,
-            expected_bytes=expected_bytes,
+            parameters=run.describe()["parameters"],
+            devices={
+                name: {
+                    "role": role,
+                    **supervisor.describe(),
+                    "options": self._config.devices[name].options,
+                    "calibration": self._config.devices[name].calibration or None,
+                }
+                for name, (role, supervisor) in devices.items()
+            },
+            configuration=described(self._config),
             asked_by=by,
+            user=caller.user or None,
+            user_role=str(caller.role) if caller.user else None,
             resumes=resumes or None,
+            safety=safety.at_the_start(self._interlocks.state(time.monotonic())),
         )
-        self._under_way[run.run] = run.recording
-        self._devices[run.run] = frozenset(devices)
+        if self._recorder is not None:
+            run.recording = await self._recorder.begin(run.described, expected_bytes=expected_bytes)
+        self._under_way[run.run] = _Kept(run.described, run.recording, frozenset(devices))
+        self._publish(run.described)
 
     async def end(self, run: Run) -> None:
         """Everything on disk when it returns, or an event that says what is not. Never raises."""
-        recording = self._under_way.pop(run.run, None)
-        self._devices.pop(run.run, None)
-        if recording is None:
+        kept = self._under_way.pop(run.run, None)
+        if kept is None:
             return
         error = None if run.error is None else run.error.to_dict()
+        health = [] if run.watch is None else run.watch.findings
+        ended_ns = run.ended_ns or run.started_ns
+        kept.description.end(run.status, ended_ns, error, health=health, streams=run.streams())
         try:
-            health = [] if run.watch is None else run.watch.findings
-            await recording.end(run.status, run.ended_ns or run.started_ns, error, run.result, health=health)
+            if kept.recording is not None:
+                await kept.recording.end(run.result)
         except PicobridgeError as failure:
             text = f"run {run.run} is not recorded completely: {failure}"
             self._events.publish("run", text, severity="error", run=run.run, error=failure)
         else:
-            if self._config.reports or self._config.exports:
-                self._finisher.add(recording.folder, "bridge.report" if self._config.reports else "bridge.record")
+            if kept.recording is not None and (self._config.reports or self._config.exports):
+                module = "bridge.report" if self._config.reports else "bridge.record"
+                self._finisher.add(kept.recording.folder, module)
+        self._publish(kept.description)
 
     async def abandon(self, run: Run) -> None:
         """A run that was not started after all leaves no folder."""
-        recording = self._under_way.pop(run.run, None)
-        self._devices.pop(run.run, None)
-        if recording is not None:
-            await recording.discard()
+        kept = self._under_way.pop(run.run, None)
+        if kept is None:
+            return
+        self.forget(run.run)
+        if kept.recording is not None:
+            await kept.recording.discard()
+
+    def forget(self, run: str) -> None:
+        """Its manifest is not on the broker any more."""
+        self._uplink.retain(self._topics.run_manifest(run), b"")
+
+    def _publish(self, description: Description) -> None:
+        content = {key: value for key, value in description.content.items() if key not in _OF_THE_FOLDER}
+        self._uplink.retain(self._topics.run_manifest(description.run), dumps(content))
+
+    def _judged(self, act: Act, rule: Rule, verdict: Verdict) -> None:
+        """A rule was asked about something that a run does."""
+        if act.run in self._under_way:
+            safety.note(self._under_way[act.run].description.content["safety"], act, rule, verdict)
 
     async def close(self) -> None:
         await self._finisher.close()
 
     def _heard(self, event: Mapping[str, Any]) -> None:
-        """What was said about a run, or about one of its devices while it is under way."""
-        for run, recording in self._under_way.items():
-            if event["run"] == run or (not event["run"] and event["device"] in self._devices[run]):
-                recording.event(event)
+        """What was said about a run; and while it is under way about one of its devices, or about safety at all: that a
+        rule was set aside, that somebody has seen something."""
+        for run, kept in self._under_way.items():
+            everybodys = event["device"] in kept.devices or (event["kind"] == "safety" and not event["device"])
+            if event["run"] == run or (not event["run"] and everybodys):
+                (kept.description if kept.recording is None else kept.recording).event(event)
 
     def _finished(self, folder: Path, made: Mapping[str, Any]) -> None:
         if report := made.get("report"):
             self._events.publish("run", f"report: {report}", run=folder.name.partition("_")[0])
 
 
-def _described(config: Config) -> dict[str, Any]:
-    """The configuration without passwords."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A run under way. `recording` is None where it is not recorded here."""
+
+    description: Description
+    recording: Recording | None
+    devices: frozenset[str]
+
+
+def described(config: Config) -> dict[str, Any]:
+    """The configuration without secrets: no password, and nothing of the broker but its address."""
     return {
         "bridge": config.bridge,
         "prefix": config.topics.prefix,
         "state_dir": str(config.state_dir),
         "data_dir": str(config.data_dir),
         "broker": str(config.broker.address or f"embedded, port {config.broker.port}"),
+        "access": config.access is not None,
         "queue_bytes": config.queue_bytes,
+        "min_free_bytes": config.min_free_bytes,
+        "watch": config.watch,
+        "spool": config.spool,
+        "interlocks": config.interlocks,
         "devices": {
             name: {
                 "driver": device.driver,
                 "address": device.address,
                 "options": device.options,
                 "serial": device.serial,
+                "calibration": device.calibration,
             }
             for name, device in config.devices.items()
         },

@@ -12,6 +12,7 @@ from typing import Any
 from bridge.procedures.context import Answer, Question
 from bridge.procedures.description import Procedure
 from bridge.record import Recording
+from bridge.record.description import Description
 from bridge.safety.acts import APPROACH
 from bridge.transfer.plain import dumps, to_plain
 from bridge.transfer.throttle import Throttle
@@ -95,6 +96,8 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         #: what the client asked for beside procedure and devices, for the journal
         self.asked: Mapping[str, Any] = {}
+        #: what its manifest says so far
+        self.described: Description | None = None
         #: where the run is recorded, if it is
         self.recording: Recording | None = None
         self._cancelled = False
@@ -323,7 +326,7 @@ class Run:
             "started_ns": self.started_ns,
             "ended_ns": self.ended_ns,
             "error": None if self.error is None else self.error.to_dict(),
-            "streams": self._streams(),
+            "streams": self.streams(),
             "health": {"enabled": False} if self.watch is None else self.watch.describe(),
             "folder": None if self.recording is None else str(self.recording.folder),
             "question": self.questions.describe(),
@@ -335,7 +338,7 @@ class Run:
             "parts": self.parts.describe(),
         }
 
-    def _streams(self) -> dict[str, Any]:
+    def streams(self) -> dict[str, Any]:
         """Which samples are this run's: from `first_index` up to but without `next_index`."""
         return {
             supervisor.name: {

@@ -331,6 +331,7 @@ class Runs:
             del self._runs[run.run]
             self._uplink.retain(self._topics.run_state(run.run), b"")
             self._uplink.retain(self._topics.run_result(run.run), b"")
+            self._records.forget(run.run)
 
 
 @dataclass(frozen=True, slots=True)

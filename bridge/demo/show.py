@@ -8,13 +8,16 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.client import Lab, Run, connect
 from bridge.daemon.config import BrokerConfig, Config
 from bridge.daemon.daemon import Daemon
-from bridge.record import RunFolder
+from bridge.record import Collector
+from bridge.record import Recorder as FolderRecorder
+from bridge.record.files import json_text
 from bridge.report import write_report
 from bridge.report.recorder import Recorder, recording
 from drivers.errors import InterlockViolated, PicobridgeError, RunFailed
@@ -111,8 +114,8 @@ async def on_stage(*, seed: int = 0, speed: float = SPEED, port: int | None = No
 async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
     """The whole of it. Raises what an experiment raises."""
     outcome = Outcome()
-    folder = RunFolder.create(runs, "demo")
-    outcome.run_folder = str(folder.path.resolve())
+    folder = _new_folder(runs)
+    outcome.run_folder = str(folder.resolve())
     blocks: dict[str, dict[str, list[SampleBlock]]] = {}
 
     def keep(block: SampleBlock) -> None:
@@ -120,7 +123,7 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
         run.setdefault(block.stream.rpartition("-")[0], []).append(block)
 
     results: list[tuple[str, dict[str, Any]]] = []
-    async with recording(stage.lab, folder, keep) as recorder:
+    async with recording(stage.lab, Collector(FolderRecorder(folder)), keep) as recorder:
         _introduce(stage.lab, face)
         await _show_refusal(stage.lab, face)
         for route, current in NOISE_TESTS.items():
@@ -137,20 +140,26 @@ async def perform(stage: Stage, face: Face, runs: Path) -> Outcome:
         results.append((run, result))
         outcome.cycle = {key: result[key] for key in CYCLE_KEYS}
         outcome.samples = await _count(stage, recorder)
-    for number, (_, result) in enumerate(results, 1):
-        folder.write_json(f"{number}-{result['procedure']}", result)
-    folder.write_json("outcome", outcome.to_json())
-    parts = [{"procedure": result["procedure"], "title": "", "result": result} for _, result in results]
-    await asyncio.to_thread(folder.finish, {"procedure": "demo", "parts": parts})
+        await recorder.all_ended(_DELIVERY_S)
+    (folder / "outcome.json").write_text(json_text(outcome.to_json()), encoding="utf-8")
     page = await asyncio.to_thread(
         write_report,
-        folder.path,
+        folder,
         [result for _, result in results],
         [blocks.get(run, {}) for run, _ in results],
         title="picobridge demo: simulated rig",
     )
     outcome.report = str(page.resolve())
     return outcome
+
+
+def _new_folder(runs: Path) -> Path:
+    """For the page and the outcome, with a folder a run in it."""
+    stem, number = f"{datetime.now(UTC):%Y%m%d-%H%M%S}_demo", 1
+    while (folder := runs / (stem if number == 1 else f"{stem}_{number}")).exists():
+        number += 1
+    folder.mkdir(parents=True)
+    return folder
 
 
 CYCLE_KEYS = (

@@ -1,8 +1,9 @@
 """What stays of a run: one folder with its samples, parameters, devices, events and results, in open formats."""
 
+from .collector import Collector
+from .description import Description
 from .recorder import Recorder
 from .recording import Recording
-from .run_folder import RunFolder
 from .run_record import RunRecord
 
-__all__ = ["Recorder", "Recording", "RunFolder", "RunRecord"]
+__all__ = ["Collector", "Description", "Recorder", "Recording", "RunRecord"]

@@ -1,19 +1,25 @@
 """`manifest.json` of a run: who measured what with which parameters, devices, versions, and which files came of it.
 
-format, format_version   "picobridge run", 1
+format, format_version   "picobridge run", 2
 run, procedure, parameters, status, error
+asked_by                 who started it
 complete                 true only when the run ended and everything of it was recorded
 started_utc, ended_utc   and the same in ns since 1970
-devices                  by name: role, driver, address, options, identity (firmware too), capabilities
+devices                  by name: role, driver, address, options, identity (firmware too), capabilities, calibration
 streams                  by device: stream, first_index, next_index, samples, missing, file
 events                   everything that was said about the run, from its start to its end
 health                   what the health watch found
+safety                   the interlocks: `bridge.record.safety`
 parts                    of a composed run: procedure, title and result of each, as they ended
 software, host           versions of picobridge, Python and the libraries; the machine
-configuration            the daemon's, without passwords
+configuration            the daemon's, without secrets; configuration_sha256 to compare it by
+recorder                 who wrote the folder, where that was not the daemon: name, software, host
 files                    by name: bytes and SHA-256, of every file but this one
 sign                     "positive current charges"
 bdf                      whose labels the .bdf files have
+manifest_sha256          of all of this: of its JSON with sorted keys, no blanks, ASCII, without this key
+
+Version 1 had no `asked_by`, `safety`, `calibration`, `configuration_sha256` and `manifest_sha256`. It can be read.
 """
 
 from __future__ import annotations
@@ -32,10 +38,12 @@ from typing import Any
 from drivers.errors import InvalidValue
 
 from .bdf import VERSION
-from .files import json_text, replace_file, sha256_of
+from .files import json_text, replace_file, sha256_of, sha256_of_json
 
 NAME, RESULT, EVENTS = "manifest.json", "result.json", "events.jsonl"
-FORMAT, FORMAT_VERSION = "picobridge run", 1
+FORMAT, FORMAT_VERSION = "picobridge run", 2
+_READABLE = (1, FORMAT_VERSION)
+_OWN = "manifest_sha256"
 #: What readers rely on.
 _NEEDED: Mapping[str, type[Any]] = {
     "run": str,
@@ -45,6 +53,11 @@ _NEEDED: Mapping[str, type[Any]] = {
     "events": list,
     "streams": dict,
     "files": dict,
+}
+#: And in the entries of a table.
+_NEEDED_WITHIN: Mapping[str, Mapping[str, Any]] = {
+    "files": {"sha256": str},
+    "streams": {"stream": str, "first_index": int | None, "next_index": int | None},
 }
 _LIBRARIES = (
     "aiomqtt",
@@ -69,6 +82,7 @@ def new(run: str, procedure: str, started_ns: int) -> dict[str, Any]:
         "run": run,
         "procedure": procedure,
         "parameters": {},
+        "asked_by": "",
         "status": "running",
         "complete": False,
         "error": None,
@@ -80,10 +94,12 @@ def new(run: str, procedure: str, started_ns: int) -> dict[str, Any]:
         "streams": {},
         "events": [],
         "health": [],
+        "safety": {},
         "parts": [],
         "software": software(),
         "host": host(),
         "configuration": {},
+        "recorder": None,
         "files": {},
         "sign": "positive current charges",
         "bdf": VERSION,
@@ -129,29 +145,56 @@ def read(folder: Path) -> dict[str, Any]:
         raise InvalidValue(f"{folder} is no run folder: its {NAME} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InvalidValue(f"{path} is damaged: {error}") from error
+    return checked(path, content)
+
+
+def checked(where: Path | str, content: Any) -> dict[str, Any]:
+    """`content` if it is a manifest. `where` it was found is said by the `InvalidValue` that is raised otherwise."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InvalidValue(f"{path} is no manifest of a run of picobridge")
-    if content.get("format_version") != FORMAT_VERSION:
-        known = f"accepted: {FORMAT_VERSION}"
-        raise InvalidValue(f"{path} has format_version {content.get('format_version')!r:.100}; {known}")
-    _check(path, content)
+        raise InvalidValue(f"{where} is no manifest of a run of picobridge")
+    if content.get("format_version") not in _READABLE or isinstance(content["format_version"], bool):
+        known = f"accepted: {' or '.join(map(str, _READABLE))}"
+        raise InvalidValue(f"{where} has format_version {content.get('format_version')!r:.100}; {known}")
+    for key, kind in _NEEDED.items():
+        if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
+            raise InvalidValue(f"{where} is damaged: {key} is {content.get(key)!r:.100}; accepted: {kind.__name__}")
+    if not isinstance(content.get("ended_ns"), int | None):
+        raise InvalidValue(f"{where} is damaged: ended_ns is {content['ended_ns']!r:.100}; accepted: int or null")
+    for table, needed in _NEEDED_WITHIN.items():
+        for name, entry in content[table].items():
+            for key, kind in needed.items():
+                if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
+                    raise InvalidValue(f"{where} is damaged: {table} has {name!r:.100} without {key}")
     return content
 
 
-def _check(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises `InvalidValue` where something is not there that every manifest has, or is something else."""
-    for key, kind in _NEEDED.items():
-        if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
-            raise InvalidValue(f"{path} is damaged: {key} is {content.get(key)!r:.100}; accepted: {kind.__name__}")
-    for table, key, kind in (("files", "sha256", str), ("streams", "missing", int)):
-        for name, entry in content[table].items():
-            if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
-                raise InvalidValue(f"{path} is damaged: {table} has {name!r:.100} without {key}")
+def samples_of(content: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """By stream the index of its first sample, and that of the first one that is not the run's any more."""
+    return {
+        stream["stream"]: (stream["first_index"] or 0, stream["next_index"] or 0)
+        for stream in content["streams"].values()
+    }
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Raises `OSError`."""
-    replace_file(folder / NAME, json_text(manifest))
+    content = {key: value for key, value in manifest.items() if key != _OWN}
+    content["format_version"] = FORMAT_VERSION
+    replace_file(folder / NAME, json_text(content | {_OWN: sha256_of_json(content)}))
+
+
+def problem(folder: Path) -> str:
+    """What is wrong with the file itself, if anything: it is not what was written. One of version 1 cannot tell.
+
+    Raises as `read`.
+    """
+    content = read(folder)
+    if content["format_version"] == 1:
+        return ""
+    told = content.pop(_OWN, None)
+    same_text = (folder / NAME).read_bytes() == json_text(content | {_OWN: told}).encode(errors="backslashreplace")
+    same = same_text and told == sha256_of_json(content)
+    return "" if same else f"{NAME} is not what was written: its SHA-256 differs"
 
 
 def describe_files(folder: Path, paths: Iterable[Path], known: Mapping[str, str] | None = None) -> dict[str, Any]:

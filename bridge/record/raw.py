@@ -55,15 +55,19 @@ class StreamCount:
 
 
 class RawWriter:
-    """One new file. What `write` was given is the operating system's when it returns: only a power cut can lose it."""
+    """One file. What `write` was given is the operating system's when it returns: only a power cut can lose it."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `FileExistsError`."""
+    def __init__(self, path: Path, *, after: int | None = None) -> None:
+        """A new file; or one that was left, behind its first `after` bytes: the rest goes. Raises `FileExistsError`."""
         self.path = path
-        self._file = path.open("xb", buffering=0)
+        self._file = path.open("xb" if after is None else "r+b", buffering=0)
         self._size = 0
         self._hash = hashlib.sha256()
         self._header: Header | None = None
+        if after is not None:
+            self._file.truncate(after)
+            self._hash = hashlib.file_digest(self._file, "sha256")
+            self._size = self._file.seek(0, os.SEEK_END)
 
     @property
     def sha256(self) -> str:
@@ -135,12 +139,26 @@ def merged(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
 
 
 class RawFiles:
-    """The raw files of one folder, a stream each; `name_of` gives the stem of a stream's file."""
+    """The raw files of one folder, a stream each. What is there already is gone on with, from its last whole block."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises `OSError`."""
         self._folder = folder
         self._writers: dict[str, RawWriter] = {}
         self.counts: dict[str, StreamCount] = {}
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            self._go_on(path)
+
+    def _go_on(self, path: Path) -> None:
+        reader, stream = RawReader(path), ""
+        for block in reader:
+            stream = block.stream
+            self.count(block)
+        size = path.stat().st_size - reader.unread_bytes
+        if stream:  # of a file without one whole block nobody can tell whose it was
+            self._writers[stream] = RawWriter(path, after=size)
+        else:
+            path.unlink()
 
     def names(self) -> dict[str, str]:
         """File names by stream."""

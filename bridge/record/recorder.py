@@ -4,79 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from drivers.errors import ConfigurationError, RunFailed
-from drivers.plain import to_plain
 
 from . import manifest
+from .description import Description
 from .files import file_name, sync_folder
+from .raw import RawFiles
 from .recording import Recording, free_bytes
-from .run_folder import new_folder
 
 #: So much must stay free on the disk, for what is queued and for results; twice as much to start a run.
 RESERVE_BYTES = 100_000_000
 
 
 class Recorder:
-    """`configuration` goes into every manifest. `limit_bytes` bounds what waits to be written, a run."""
+    """`limit_bytes` bounds what waits to be written, a run."""
 
     def __init__(
         self,
         data_dir: Path,
-        configuration: Mapping[str, Any],
         *,
         limit_bytes: int = 64_000_000,
         reserve_bytes: int = RESERVE_BYTES,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self.data_dir = data_dir
-        self._configuration = to_plain(configuration)
         self._limit_bytes = limit_bytes
         self._reserve_bytes = max(reserve_bytes, limit_bytes)
         self._free = free
 
-    async def begin(
-        self,
-        run: str,
-        procedure: str,
-        parameters: Mapping[str, Any],
-        devices: Mapping[str, Any],
-        started_ns: int,
-        *,
-        expected_bytes: int = 0,
-        **more: Any,
-    ) -> Recording:
+    async def begin(self, description: Description, *, expected_bytes: int = 0) -> Recording:
         """A new folder `RUN_PROCEDURE` with its manifest, on disk before anything is energised.
 
-        `devices` describes the run's devices by name; `more` is put into the manifest as it is. `expected_bytes` is
-        what the run may write. Raises `RunFailed` if the folder cannot be made or the disk is too full for that.
+        `expected_bytes` is what the run may write. Raises `RunFailed` if the folder cannot be made or the disk is too
+        full for that.
         """
-        description = await asyncio.to_thread(manifest.new, run, procedure, started_ns)
-        description |= {
-            "parameters": to_plain(parameters),
-            "devices": to_plain(devices),
-            "configuration": self._configuration,
-            **to_plain(more),
-        }
-        folder = await asyncio.to_thread(
-            self._prepare, f"{file_name(run)}_{file_name(procedure)}", description, expected_bytes
-        )
+        folder = await asyncio.to_thread(self._prepare, description, expected_bytes)
+        return self._recording(folder, description)
+
+    async def go_on(self, folder: Path, description: Description) -> Recording:
+        """With a folder of the run that was left. Raises `RunFailed` if it cannot be written."""
+        try:
+            raw = await asyncio.to_thread(RawFiles, folder)
+        except OSError as error:
+            raise self._cannot(error) from error
+        return self._recording(folder, description, raw)
+
+    def named(self, folder: Path, description: Description) -> Path:
+        """The folder under the name of its run, where that was not known when it was made. Raises `OSError`."""
+        stem = _stem(description)
+        if folder.name.startswith(stem):
+            return folder
+        path = _new_folder(self.data_dir, stem)
+        return folder.rename(path)  # over the new one, which is empty
+
+    def _recording(self, folder: Path, description: Description, raw: RawFiles | None = None) -> Recording:
         return Recording(
             folder,
             description,
             limit_bytes=self._limit_bytes,
             reserve_bytes=self._reserve_bytes,
             free=self._free,
+            raw=raw,
         )
 
-    def _prepare(self, stem: str, description: dict[str, Any], expected_bytes: int) -> Path:
-        def make(path: Path) -> Path:
-            path.mkdir()
-            return path
-
+    def _prepare(self, description: Description, expected_bytes: int) -> Path:
+        stem = _stem(description)
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             free = self._free(self.data_dir)
@@ -88,15 +83,35 @@ class Recorder:
                     hint="Make room, or set [bridge] data_dir to a folder on another disk; "
                     "record = false runs without a record.",
                 )
-            folder = new_folder(self.data_dir, stem, make)
-            manifest.write(folder, description)
+            folder = _new_folder(self.data_dir, stem)
+            manifest.write(folder, description.content)
             sync_folder(self.data_dir)
         except OSError as error:
-            raise RunFailed(
-                f"the run cannot be recorded in {self.data_dir}: {error.strerror}",
-                hint="Set [bridge] data_dir to a directory that the daemon may write, or record = false.",
-            ) from error
+            raise self._cannot(error) from error
         return folder
+
+    def _cannot(self, error: OSError) -> RunFailed:
+        return RunFailed(
+            f"the run cannot be recorded in {self.data_dir}: {error.strerror}",
+            hint="Set [bridge] data_dir to a directory that the daemon may write, or record = false.",
+        )
+
+
+def _stem(description: Description) -> str:
+    return f"{file_name(description.run)}_{file_name(description.procedure)}"
+
+
+def _new_folder(parent: Path, stem: str) -> Path:
+    """The first of `stem`, `stem_2`, ... that does not exist: a run is never written over another."""
+    number = 1
+    while True:
+        path = parent / (stem if number == 1 else f"{stem}_{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
 
 
 def check_writable(data_dir: Path) -> None:

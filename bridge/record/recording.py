@@ -20,15 +20,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from bridge.transfer.codec import sample_bytes
+from bridge.transfer.codec import part, sample_bytes
 from bridge.transfer.room import Room
 from drivers.errors import PicobridgeError, RunFailed
-from drivers.plain import dumps, to_plain
+from drivers.plain import dumps
 from drivers.samples import SampleBlock
 
 from . import manifest
+from .description import Description
 from .files import file_name, json_text, replace_file, sync_folder
-from .raw import RawFiles, merged
+from .raw import RawFiles, StreamCount, merged
 
 #: Blocks are gathered for so long before they are written together (real seconds): one by one, slow samples would cost
 #: ten times as much in headers as in numbers. What a killed daemon loses.
@@ -48,34 +49,40 @@ def free_bytes(path: Path) -> int:
 
 
 class Recording:
-    """Made by `Recorder.begin`. `description` is the manifest so far. `reserve_bytes` is what must stay free."""
+    """Made by `Recorder.begin`. `description` is what is known so far. `reserve_bytes` is what must stay free.
+
+    `raw` are the files of a folder that is gone on with: what they have is not taken again.
+    """
 
     def __init__(
         self,
         folder: Path,
-        description: dict[str, Any],
+        description: Description,
         *,
         limit_bytes: int,
         reserve_bytes: int,
         free: Callable[[Path], int] = free_bytes,
+        raw: RawFiles | None = None,
     ) -> None:
         self.folder = folder
         #: why nothing more can be recorded; the run must end
         self.error: PicobridgeError | None = None
         #: set with `error`
         self.failed = asyncio.Event()
-        self._description = description
+        self.description = description
         self._limit_bytes = limit_bytes
         self._reserve_bytes = reserve_bytes
         self._free = free
-        self._raw = RawFiles(folder)
-        self._events = os.open(folder / manifest.EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._raw = RawFiles(folder) if raw is None else raw
+        self._before = {stream: count.next_index or 0 for stream, count in self._raw.counts.items()}
+        self._events = _open_lines(folder / manifest.EVENTS)
         self._queue: deque[tuple[str, SampleBlock]] = deque()
         self._lines: deque[bytes] = deque()
         self._queued_bytes = 0
         self._blocks_written = self._lines_written = 0
         self._devices: dict[str, str] = {}
         self._wake = asyncio.Event()
+        self._written = asyncio.Event()
         self._room = Room()
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -88,6 +95,10 @@ class Recording:
     def add(self, device: str, block: SampleBlock) -> None:
         """Queue a block of a device, as part of its stream. Check `full` and `error` afterwards."""
         self._devices.setdefault(device, block.stream)
+        if (before := self._before.get(block.stream)) is not None:
+            if block.next_index < before or (len(block) and block.next_index == before):
+                return
+            block = part(block, max(0, before - block.first_index), len(block))
         self._queue.append((device, block))
         self._account(_size(block))
         self._wake.set()
@@ -96,13 +107,9 @@ class Recording:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Queue something that was said about the run."""
-        self._description["events"].append(event)
+        self.description.event(event)
         self._lines.append(dumps(event) + b"\n")
         self._wake.set()
-
-    def part(self, procedure: str, title: str, result: Any) -> None:
-        """A procedure within this one has ended."""
-        self._description["parts"].append({"procedure": procedure, "title": title, "result": to_plain(result)})
 
     @property
     def full(self) -> bool:
@@ -112,33 +119,56 @@ class Recording:
         """Wait until the queue is not full; false if it still is after `timeout_s`."""
         return await self._room.wait(timeout_s)
 
+    async def sync(self) -> None:
+        """Everything so far to the disk itself. Raises `RunFailed`."""
+        while (self._queue or self._lines) and self.error is None:
+            self._written.clear()
+            self._hurry.set()
+            self._wake.set()
+            await self._written.wait()
+        if self.error is not None:
+            raise self.error
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._sync)
+        except OSError as failure:
+            raise self._failed(failure) from failure
+
+    @property
+    def counts(self) -> Mapping[str, StreamCount]:
+        """What was written, by stream."""
+        return self._raw.counts
+
     # --- the end -----------------------------------------------------------------------------------------------
 
-    async def end(self, status: str, ended_ns: int, error: Mapping[str, Any] | None, result: Any, **more: Any) -> None:
-        """Write what is queued, the result and the manifest; nothing may be added afterwards.
+    async def end(self, result: Any, *, events_anew: bool = False) -> None:
+        """Write what is queued, the result and the manifest as `description` has it; nothing may be added afterwards.
 
-        `more` is put into the manifest as it is. Raises `RunFailed` if not everything could be written; the folder then
-        says that it is not complete.
+        Streams that the description names are complete when all of their samples are there. With `events_anew` the
+        events are written once more, as the description has them. Raises `RunFailed` if not everything could be
+        written; the folder then says that it is not complete.
         """
-        self._ending.set()
-        self._hurry.set()
-        self._wake.set()
+        await self._leave()
         try:
-            await self._task
-            self._description |= {"status": status, "ended_ns": ended_ns, "ended_utc": manifest.utc(ended_ns)}
-            self._description |= {"error": None if error is None else dict(error), **to_plain(more)}
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, result)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, result, events_anew)
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
             self._close()
 
-    async def discard(self) -> None:
-        """The run was not started after all: the folder goes, nothing was recorded."""
+    async def leave(self) -> None:
+        """Write what is queued and no more: the folder can be gone on with."""
+        await self._leave()
+        self._close()
+
+    async def _leave(self) -> None:
         self._ending.set()
         self._hurry.set()
         self._wake.set()
         await self._task
+
+    async def discard(self) -> None:
+        """The run was not started after all: the folder goes, nothing was recorded."""
+        await self._leave()
         self._close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
@@ -147,29 +177,46 @@ class Recording:
         os.close(self._events)
         self._thread.shutdown(wait=False)
 
-    def _finish(self, result: Any) -> None:
+    def _finish(self, result: Any, events_anew: bool) -> None:
         """In the thread. The queue is empty, or it cannot be emptied."""
+        content = self.description.content
         left = sum(len(block) for _, block in self._queue)
+        if events_anew:
+            lines = "".join(f"{dumps(event).decode()}\n" for event in content["events"])
+            replace_file(self.folder / manifest.EVENTS, lines)
         if result is not None:
             replace_file(self.folder / manifest.RESULT, json_text(result))
         if not left:
             self._raw.sync()
+        content["streams"] = streams = self._streams()
+        paths = manifest.files_of(self.folder)
+        content["files"] = manifest.describe_files(self.folder, paths, self._raw.checksums())
+        missing = sum(stream["missing"] for stream in streams.values())
+        content["complete"] = content["ended_ns"] is not None and not left and not missing
+        manifest.write(self.folder, content)
+        if left:
+            raise OSError(f"{left} samples are not on disk")
+
+    def _streams(self) -> dict[str, Any]:
+        """What there is of each device's samples, beside what there should be, where that is known."""
         counts, names = self._raw.counts, self._raw.names()
-        self._description["streams"] = {
-            device: {
-                "stream": stream,
-                **counts[stream].describe(),
-                "file": names.get(stream),
-            }
+        told: dict[str, Any] = {
+            device: {"stream": stream, **counts[stream].describe(), "file": names.get(stream)}
             for device, stream in self._devices.items()
             if stream in counts
         }
-        paths = manifest.files_of(self.folder)
-        self._description["files"] = manifest.describe_files(self.folder, paths, self._raw.checksums())
-        self._description["complete"] = not left
-        manifest.write(self.folder, self._description)
-        if left:
-            raise OSError(f"{left} samples are not on disk")
+        for device, wanted in self.description.content["streams"].items():
+            stream, first, after = wanted["stream"], wanted["first_index"] or 0, wanted["next_index"] or 0
+            samples = counts[stream].samples if stream in counts else 0
+            told[device] = {
+                "stream": stream,
+                "first_index": first,
+                "next_index": after,
+                "samples": samples,
+                "missing": max(0, after - first - samples),
+                "file": names.get(stream),
+            }
+        return told
 
     # --- the writer --------------------------------------------------------------------------------------------
 
@@ -202,6 +249,7 @@ class Recording:
         if failure is not None and self.error is None:
             self.error = self._failed(failure)
             self.failed.set()
+        self._written.set()
         return failure is None
 
     def _write(self, blocks: list[tuple[str, SampleBlock]], lines: list[bytes]) -> None:
@@ -218,11 +266,16 @@ class Recording:
         now = time.monotonic()
         if now - self._synced >= SYNC_S:
             self._synced = now
-            self._raw.sync()
-            sync_folder(self.folder)
+            self._sync()
         if now - self._looked >= SPACE_S:
             self._looked = now
             self._check_space()
+
+    def _sync(self) -> None:
+        """In the thread. Raises `OSError`."""
+        self._raw.sync()
+        os.fsync(self._events)
+        sync_folder(self.folder)
 
     def _check_space(self) -> None:
         """In the thread. Raises `RunFailed` while there is still room for the whole queue."""
@@ -247,3 +300,11 @@ class Recording:
 
 def _size(block: SampleBlock) -> int:
     return _OVERHEAD + sample_bytes(block)
+
+
+def _open_lines(path: Path) -> int:
+    """To be appended to, behind a whole line."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    if (size := os.fstat(file).st_size) and os.pread(file, 1, size - 1) != b"\n":
+        os.write(file, b"\n")
+    return file

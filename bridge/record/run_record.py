@@ -112,9 +112,11 @@ class RunRecord:
 
     def problems(self) -> list[str]:
         """What is wrong with the record, a line each: files missing or changed, samples missing, never ended."""
-        found = (
-            [] if self.complete else [f"the run did not end properly (status {self.status}); this is what was saved"]
-        )
+        found = []
+        if self.manifest.get("ended_ns") is None:
+            found.append(f"the run did not end properly (status {self.status}); this is what was saved")
+        elif not self.complete:
+            found.append("the record is not complete")
         for name, known in self.manifest["files"].items():
             path = self.folder / name
             try:
@@ -139,10 +141,14 @@ class RunRecord:
         return found
 
 
+#: Runs are found in a directory, and in the directories in it.
+_DEPTHS = ("*/", "*/*/")
+
+
 def records(data_dirs: Iterable[Path]) -> list[RunRecord]:
     """All runs below some directories, the oldest first; folders that are none of ours are passed over."""
     found = {}
-    for path in (path for data_dir in data_dirs for path in data_dir.glob(f"*/{manifest.NAME}")):
+    for path in (path for data_dir in data_dirs for depth in _DEPTHS for path in data_dir.glob(depth + manifest.NAME)):
         with suppress(InvalidValue):
             found[path.parent.resolve()] = RunRecord.open(path.parent)
     return sorted(found.values(), key=lambda record: (record.manifest["started_ns"], record.run))

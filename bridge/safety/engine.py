@@ -10,7 +10,7 @@ from typing import Any
 from drivers.errors import Busy, InvalidValue, Refused
 
 from .acts import Act, Kind
-from .condition import Situation
+from .condition import Situation, Verdict
 from .observations import UNKNOWN, Observations, reads
 from .rules import ROLES, Rule, RuleSet
 from .violations import Broken, Violation, refusal
@@ -49,6 +49,8 @@ class Interlocks:
     def __init__(self, rules: RuleSet, observations: Observations) -> None:
         self.rules = rules
         self.observations = observations
+        #: told each verdict about an act, for those who keep them
+        self.heard: Callable[[Act, Rule, Verdict], None] = lambda act, rule, verdict: None
         self._by_id = {rule.id: rule for rule in rules.rules}
         self._lasting: list[Lasting] = []
         self._overrides: dict[str, Override] = {}
@@ -68,10 +70,15 @@ class Interlocks:
         """Every rule that forbids it at `now`; none for reading and for the safe direction."""
         found = []
         for rule in self.rules_for(act, now):
-            verdict = rule.judge(Situation(act, self.observations, now, rule.max_age_s))
+            verdict = self._judge(rule, act, now)
             if not verdict.ok:
                 found.append(Violation(act, rule, verdict))
         return found
+
+    def _judge(self, rule: Rule, act: Act, now: float) -> Verdict:
+        verdict = rule.judge(Situation(act, self.observations, now, rule.max_age_s))
+        self.heard(act, rule, verdict)
+        return verdict
 
     def require(self, act: Act, now: float) -> None:
         """Raises `InterlockViolated`, naming each rule, its inputs with their ages, and what would satisfy it."""
@@ -148,7 +155,7 @@ class Interlocks:
         found = []
         for lasting in self._lasting:
             for rule in self.while_lasting(lasting.act, now):
-                verdict = rule.judge(Situation(lasting.act, self.observations, now, rule.max_age_s))
+                verdict = self._judge(rule, lasting.act, now)
                 if verdict.ok:
                     lasting.broken_since.pop(rule.id, None)
                     lasting.told.pop(rule.id, None)

@@ -90,6 +90,9 @@ class Topics:
     def run_result(self, run: str) -> str:
         return f"{self.prefix}/runs/{run}/result"
 
+    def run_manifest(self, run: str) -> str:
+        return f"{self.prefix}/runs/{run}/manifest"
+
     def request(self, method: str, user: str = "") -> str:
         """Method "+" and user "+" subscribe to all. `user` is who asks, where the broker proves that."""
         return f"{self.prefix}/request/{user}/{method}" if user else f"{self.prefix}/request/{method}"

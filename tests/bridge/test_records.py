@@ -13,8 +13,8 @@ from bridge.daemon.records import Records
 
 
 def records(folder: Path) -> Records:
-    events: Any = SimpleNamespace()
-    return Records(Config(state_dir=folder / "state", data_dir=folder / "runs"), events)
+    other: Any = SimpleNamespace()
+    return Records(Config(state_dir=folder / "state", data_dir=folder / "runs"), other, other, other, other)
 
 
 async def test_a_name_is_found_whatever_the_procedure(tmp_path: Path) -> None:

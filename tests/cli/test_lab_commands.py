@@ -13,6 +13,8 @@ import cbor2
 import pytest
 
 from bridge.client import connect
+from bridge.record import RunRecord
+from bridge.record.run_record import records as found
 from drivers.errors import ConfigurationError, InvalidValue
 from mocks.instruments.pfeiffer_tpg import PfeifferTpgMock
 from mocks.wires import serve
@@ -111,10 +113,13 @@ async def test_record_writes_what_was_published(
         await asyncio.gather(recording, return_exceptions=True)
     (counts,) = lines(capsys)
     assert counts["missing"] == counts["duplicated"] == 0
-    (table,) = tables(tmp_path)
+    records = [RunRecord.open(Path(path)) for path in counts["runs"].values()]
+    assert sum(stream["samples"] for r in records for stream in r.manifest["streams"].values()) == counts["received"]
+    table = min(tables(tmp_path))
     rows = table.read_text().splitlines()
     assert rows[0].startswith("Test Time / s,Voltage / V,Current / A")
-    assert len(rows) - 1 == counts["received"]
+    assert len(rows) - 1 == len(block)
+    assert RunRecord.open(table.parent).problems() == []
     first = cbor2.loads(table.with_name(table.name.replace(".bdf.csv", ".cborseq")).read_bytes())
     assert first["columns"][2]["name"] == "current_a"
     assert len(block) == 10
@@ -182,4 +187,7 @@ async def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     assert samples["published"] == samples["received"] > 10_000
     assert samples["missing"] == samples["duplicated"] == 0
     assert outcome["run_folder"].startswith(str(tmp_path))
+    records = found([Path(outcome["run_folder"])])
+    assert [record.problems() for record in records] == [[]] * len(records)
+    assert sum(len(b) for record in records for bs in record.samples().values() for b in bs) == samples["received"]
     assert {"report.html", "outcome.json", "3-cycle.png"} <= set(os.listdir(outcome["run_folder"]))

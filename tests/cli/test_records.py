@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import main
-from bridge.record import Recorder
+from bridge.record import Description, Recorder, manifest
 from tests.record.blocks import START_NS, block
 
 
@@ -18,15 +18,16 @@ def runs(tmp_path: Path) -> Path:
     """A directory with a run that passed and one that was cut off."""
 
     async def record() -> None:
-        recorder = Recorder(tmp_path / "runs", {}, free=lambda _: 10**12)
+        recorder = Recorder(tmp_path / "runs", free=lambda _: 10**12)
         for name, status in (("run-1", "finished"), ("run-2", "")):
-            recording = await recorder.begin(name, "noise-of-lead", {"current_a": 1e-12}, {}, START_NS)
+            parameters = {"current_a": 1e-12}
+            recording = await recorder.begin(Description(name, "noise-of-lead", START_NS, parameters=parameters))
             recording.add("pstat", block(0, 20))
             result = {"procedure": "noise-of-lead", "verdict": "pass", "reason": "quiet", "mean_a": 1.02e-12}
-            await recording.end(status or "failed", START_NS + 10**9, None, result)
+            recording.description.end(status or "failed", START_NS + 10**9, None)
+            await recording.end(result)
             if not status:
-                manifest = recording.folder / "manifest.json"
-                manifest.write_text(manifest.read_text().replace('"complete": true', '"complete": false'))
+                manifest.write(recording.folder, {**manifest.read(recording.folder), "complete": False})
 
     asyncio.run(record())
     return tmp_path / "runs"

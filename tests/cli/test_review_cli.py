@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.cli.main import main
-from bridge.record.run_folder import RunFolder
-from drivers.errors import BridgeUnreachable
+from bridge.record.raw import RawWriter
+from drivers.errors import BridgeUnreachable, RunFailed
 from tests.bridge.conftest import free_port
 from tests.client.conftest import BenchMaker
 
@@ -26,16 +26,16 @@ async def test_record_without_a_bridge_leaves_no_folder(tmp_path: Path) -> None:
 async def test_record_ends_when_it_cannot_write_any_more(
     bench: BenchMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: RunFolder, block: Any) -> None:
+    def full(self: RawWriter, blocks: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(RunFolder, "add", full)
+    monkeypatch.setattr(RawWriter, "write", full)
     async with bench("pstat") as b:
         recording = asyncio.ensure_future(run("record", "--folder", str(tmp_path), "--broker", b.url))
         async with asyncio.timeout(20):
             while not recording.done():
                 await b.lab.pstat.galvanostatic(1e-11, 0.5)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(RunFailed, match="No space left"):
             await recording
 
 

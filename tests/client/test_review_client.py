@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from bridge.client import BlockStream, connect
+from bridge.client import connect
 from bridge.client.complete import CompleteStream
 from bridge.client.connection import Listener
+from bridge.client.run_news import RunNews
 from bridge.daemon.runs import Runs
-from bridge.record import RunFolder
+from bridge.record import Collector
+from bridge.record import Recorder as FolderRecorder
 from bridge.report import recorder as recorder_module
 from bridge.report.recorder import Recorder
 from bridge.transfer.codec import encode
 from bridge.transfer.mqtt import Incoming, Message
+from bridge.transfer.topics import Topics
 from drivers.errors import BridgeUnreachable, Busy, Interrupted, PicobridgeError, Refused
 from tests.bridge.fakes import ramp
 
@@ -79,18 +82,29 @@ async def test_a_run_that_the_daemon_keeps_no_longer_is_forgotten(bench: BenchMa
         assert "old" not in b.lab._runs
 
 
+def new_recorder(folder: Path, blocks: CompleteStream) -> Recorder:
+    return Recorder(Collector(FolderRecorder(folder)), blocks, RunNews(Listener((), True), Topics("picobridge/lab")))
+
+
 async def test_what_was_delivered_twice_is_counted_by_the_recorder(tmp_path: Path) -> None:
     listener = Listener(("samples",), True)
-    blocks = BlockStream(listener)
-    recorder = Recorder(RunFolder(tmp_path / "run"), blocks, lambda block: None)
+    known = {"stream": "pstat-1", "device": "pstat", "first_index": 0, "next_index": 0, "recorded": {}}
+
+    async def ask(method: str, params: Any) -> Any:
+        return [known]
+
+    blocks = CompleteStream(listener, "replay/test", ask, "", "+")
+    await blocks.start()
+    recorder = new_recorder(tmp_path, blocks)
     for block in [*ramp(20, 5), ramp(20, 5)[1]]:
-        listener.offer(Incoming("samples", encode(block)))
+        listener.offer(Incoming("samples", encode(block.rebased("pstat-1", block.first_index))))
     serving = asyncio.create_task(recorder.serve())
-    assert await recorder.until(20, 5.0)
-    await asyncio.sleep(0)  # the recorder goes on to the block that came twice, and waits for another
+    assert await recorder.until(20, 5.0)  # and then the recorder has seen what came twice, and waits for another
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
-    recorder.folder.close()
+    await recorder.close()
+    await recorder.collector.close()
+    await blocks.close()
     counts = recorder.counts
     assert (counts.samples, counts.missing, counts.duplicated) == (20, 0, 5)
 
@@ -119,7 +133,7 @@ async def test_a_daemon_that_winds_down_does_not_end_the_recorder(
     listener = Listener((), False)
     blocks = CompleteStream(listener, "replay/test", ask, "archive", "+")
     await blocks.start()
-    recorder = Recorder(RunFolder(tmp_path / "run"), blocks, lambda block: None)
+    recorder = new_recorder(tmp_path, blocks)
     for block in ramp(20, 5):
         listener.offer(Incoming("devices/pstat/samples", encode(block.rebased("pstat-1", block.first_index))))
     serving = asyncio.create_task(recorder.serve())
@@ -129,7 +143,8 @@ async def test_a_daemon_that_winds_down_does_not_end_the_recorder(
     assert not serving.done(), serving.exception()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+    await recorder.close()
+    await recorder.collector.close()
     await blocks.close()
-    recorder.folder.close()
     assert told == [15, 20]
     assert [record.levelname for record in caplog.records if record.name == "picobridge.record"] == ["WARNING"]

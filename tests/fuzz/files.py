@@ -98,13 +98,17 @@ def raw(data: bytes) -> None:
         assert bool(reader.unread_bytes) == bool(reader.reason)
         together = list(merged(blocks))
         assert sum(map(len, together)) == sum(map(len, blocks))
-        files = RawFiles(Path(folder))
+        (other := Path(folder) / "other").mkdir()
+        files = RawFiles(other)
         with files:
             fresh = [part for block in blocks if (part := files.count(block)) is not None]
             for block in fresh:
                 files.write(block.stream, "again", [block])
-        _written_as(fresh, files, Path(folder))
+        _written_as(fresh, files, other)
         export_stream(path, ("csv", "parquet"))
+        with RawFiles(Path(folder)) as gone_on_with:  # what could be read is kept, and what could not is cut off
+            assert sum(count.samples for count in gone_on_with.counts.values()) <= sum(map(len, blocks))
+        assert not path.exists() or sum(map(len, RawReader(path))) == sum(map(len, blocks))
 
 
 def _written_as(blocks: list[SampleBlock], files: RawFiles, folder: Path) -> None:

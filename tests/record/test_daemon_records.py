@@ -14,7 +14,7 @@ import pytest
 
 from bridge.daemon.records import Records
 from bridge.daemon.run import Run
-from bridge.record import RunFolder, RunRecord
+from bridge.record import Description, Recorder, RunRecord
 from bridge.record.run_record import find, records
 from bridge.report.run_report import _samples, report
 from bridge.transfer.codec import decode
@@ -28,7 +28,7 @@ from tests.bridge.fakes import ramp
 from tests.bridge.listener import listen
 from tests.bridge.test_process import SAMPLES, daemon, energised, write_config
 
-from .blocks import block
+from .blocks import START_NS, block
 
 CHARGE = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s": "1 s"}
 
@@ -119,11 +119,10 @@ async def test_a_disk_that_fills_up_stops_the_run_with_the_source_off(
 ) -> None:
     monkeypatch.setattr("bridge.record.recording.SPACE_S", 0.0)
     async with rig(data_dir=tmp_path / "runs", exports=False) as r:
-        recording: Any = None
 
         async def filled_up() -> None:
-            nonlocal recording
-            (recording,) = r.daemon._records._under_way.values()
+            (kept,) = r.daemon._records._under_way.values()
+            recording: Any = kept.recording
             recording._free = lambda folder: 1_000_000
             recording.event({"text": "the disk is filled up", "run": run, "device": ""})
             await recording.failed.wait()
@@ -191,13 +190,13 @@ def test_runs_are_found_by_id_and_folder(tmp_path: Path) -> None:
         find(str(tmp_path), [])
 
 
-def test_a_long_record_is_drawn_by_its_extremes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with RunFolder.create(tmp_path, "technique") as folder:
-        long = block(0, 20_000)
-        long["current_a"][4321] = 7e-9
-        folder.add(long)
-    folder.finish({})
+async def test_a_long_record_is_drawn_by_its_extremes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = await Recorder(tmp_path).begin(Description("run-1", "technique", START_NS))
+    long = block(0, 20_000)
+    long["current_a"][4321] = 7e-9
+    recording.add("pstat", long)
+    await recording.end({})
     monkeypatch.setattr("bridge.report.run_report._DRAWN_BYTES", 20_000)
-    (drawn,) = _samples(RunRecord.open(folder.path))["pstat-1"]
+    (drawn,) = _samples(RunRecord.open(recording.folder))["pstat"]
     assert len(drawn) < 1000
     assert 7e-9 in drawn["current_a"].tolist()

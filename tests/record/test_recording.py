@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge.record import Recorder, Recording, RunRecord
+from bridge.record import Description, Recorder, Recording, RunRecord
 from bridge.record.raw import RawReader, RawWriter
 from bridge.record.recorder import check_writable
 from drivers.errors import ConfigurationError, RunFailed
@@ -24,13 +24,19 @@ GB = 10**9
 
 
 async def begin(folder: Path, *, free: int = GB, **options: Any) -> Recording:
-    recorder = Recorder(folder, {"bridge": "lab"}, free=lambda _: free, **options)
+    recorder = Recorder(folder, free=lambda _: free, **options)
     devices = {"pstat": {"role": "potentiostat", "driver": "fake"}}
-    return await recorder.begin("run-1", "noise-test", {"current_a": 1e-12}, devices, START_NS)
+    parameters = {"current_a": 1e-12}
+    return await recorder.begin(
+        Description(
+            "run-1", "noise-test", START_NS, parameters=parameters, devices=devices, configuration={"bridge": "lab"}
+        )
+    )
 
 
 async def end(recording: Recording, result: Any = None) -> RunRecord:
-    await recording.end("finished", START_NS + 5 * 10**9, None, result)
+    recording.description.end("finished", START_NS + 5 * 10**9, None)
+    await recording.end(result)
     return RunRecord.open(recording.folder)
 
 
@@ -39,7 +45,7 @@ async def test_blocks_result_events_and_manifest(tmp_path: Path) -> None:
     assert json.loads((recording.folder / "manifest.json").read_text())["complete"] is False
     recording.add("pstat", block(7, 3))
     recording.event({"text": "contact was lost for 0.5 s"})
-    recording.part("noise-test", "before", {"mean_a": 1e-12})
+    recording.description.part("noise-test", "before", {"mean_a": 1e-12})
     recording.add("pstat", block(10, 2, time=0.3))
     record = await end(recording, {"verdict": "pass"})
     assert recording.folder.name == "run-1_noise-test"
@@ -71,6 +77,7 @@ async def test_what_was_changed_or_lost_is_found(tmp_path: Path) -> None:
     (record.folder / "result.json").write_text('{"verdict": "pass"}')
     (record.folder / "events.jsonl").unlink()
     assert record.problems() == [
+        "the record is not complete",
         "events.jsonl is missing",
         "result.json is not what was written: its SHA-256 differs",
         "2 samples of pstat are missing",
@@ -128,8 +135,8 @@ async def test_a_disk_that_runs_full_stops_the_run_and_nothing_queued_is_lost(
 ) -> None:
     monkeypatch.setattr("bridge.record.recording.SPACE_S", 0.0)
     free = [GB]
-    recorder = Recorder(tmp_path, {}, free=lambda _: free[0])
-    recording = await recorder.begin("run-1", "cycle", {}, {}, START_NS)
+    recorder = Recorder(tmp_path, free=lambda _: free[0])
+    recording = await recorder.begin(Description("run-1", "cycle", START_NS))
     free[0] = 99_000_000
     recording.add("pstat", block(0, 3))
     await recording.failed.wait()
@@ -171,8 +178,9 @@ async def test_what_could_never_be_written_is_told(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(RawWriter, "write", write)
     recording.add("pstat", block(0, 3))
+    recording.description.end("failed", START_NS, None)
     with pytest.raises(RunFailed, match="3 samples are not on disk"):
-        await recording.end("failed", START_NS, None, None)
+        await recording.end(None)
     record = RunRecord.open(recording.folder)
     assert not record.complete
     assert record.status == "failed"
