@@ -7,12 +7,12 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node umockdev chromium
+test: $(READY_DEV) mosquitto node umockdev chromium shells
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -73,6 +73,9 @@ umockdev:
 
 chromium:
 	@./tools/have-chromium
+
+shells:
+	@./tools/have-shells
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

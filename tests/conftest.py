@@ -63,6 +63,8 @@ def _missing() -> dict[str, str]:
         missing["browser"] = "install chromium"
     if not all(shutil.which(program, path=search) for program in ("systemd-analyze", "systemd-sysusers")):
         missing["systemd"] = "install systemd"
+    if not all(shutil.which(program, path=search) for program in ("zsh", "fish", "man", "mandoc")):
+        missing["shells"] = "install zsh, fish, man-db and mandoc"
     if not all(shutil.which(program, path=search) for program in ("umockdev-run", "udevadm", "unshare")):
         missing["umockdev"] = "install umockdev, gir1.2-umockdev-1.0, python3-gi and udev"
     return missing

@@ -14,6 +14,7 @@ from bridge.host.names import names
 from bridge.host.steps import FileStep, Plan, plan
 from drivers.errors import ConfigurationError, InvalidValue, PermissionDenied
 
+from . import completion, manual
 from .output import print_json
 
 
@@ -22,8 +23,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "install-host",
         help="udev rules, the systemd unit and its user on this PC; or undo that",
         description="Put the udev rules, the systemd unit and its user in place; with a configuration also that, and "
-        "names below /dev/picobridge for its devices. Shows first what it will do, and asks. Starts nothing, and "
-        "touches no instrument.",
+        "names below /dev/picobridge for its devices; the manual, and what shells complete with. Shows first what it "
+        "will do, and asks. Starts nothing, and touches no instrument.",
     )
     host.add_argument("config", nargs="?", type=Path, metavar="CONFIG.toml", help="goes to /etc/picobridge/lab.toml")
     host.add_argument("--yes", action="store_true", help="do it without asking")
@@ -70,7 +71,7 @@ async def _install(args: argparse.Namespace, root: Path) -> int:
     if args.config is not None and not args.config.is_file():
         raise ConfigurationError(f"{args.config} cannot be read: it is no file")
     program = Path(sys.prefix) / "bin" / "picobridge"
-    steps = await asyncio.to_thread(plan, program, args.config, root)
+    steps = await asyncio.to_thread(plan, program, args.config, root, _for_every_user())
     if not args.json:
         _show(steps, root)
     elif not args.yes:
@@ -90,6 +91,17 @@ async def _install(args: argparse.Namespace, root: Path) -> int:
     for line in following:
         print(f"  {line}")
     return 0
+
+
+def _for_every_user() -> dict[Path, str]:
+    """The manual and what the shells complete with, where they look for what an administrator added."""
+    share = Path("/usr/local/share")
+    return {
+        **{share / "man" / f"man{name[-1]}" / name: manual.page(name) for name in manual.PAGES},
+        share / "bash-completion/completions/picobridge": completion.script("bash"),
+        share / "zsh/site-functions/_picobridge": completion.script("zsh"),
+        share / "fish/vendor_completions.d/picobridge.fish": completion.script("fish"),
+    }
 
 
 def _show(steps: Plan, root: Path) -> None:

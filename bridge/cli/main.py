@@ -40,6 +40,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "records": ("runs", "show", "report", "export", "verify"),
     "audit_trail": ("audit",),
     "sheet_files": ("sheet-files",),
+    "completion": ("completion",),
+    "manual": ("manual",),
 }
 
 

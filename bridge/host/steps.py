@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,12 @@ def below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
-def plan(program: Path, config_path: Path | None, root: Path) -> Plan:
-    """What installing takes. Raises `ConfigurationError` for a configuration that is wrong, `Refused` for one that the
-    service could not use, `Unsupported` without systemd."""
+def plan(program: Path, config_path: Path | None, root: Path, shared: Mapping[Path, str]) -> Plan:
+    """What installing takes. `shared` are files for every user of this host, by path.
+
+    Raises `ConfigurationError` for a configuration that is wrong, `Refused` for one that the service could not use,
+    `Unsupported` without systemd.
+    """
     if shutil.which("systemd-sysusers") is None:
         raise Unsupported(
             "this host has no systemd-sysusers", hint="Without systemd, follow docs/host.md (By hand, without systemd)."
@@ -117,6 +120,7 @@ def plan(program: Path, config_path: Path | None, root: Path) -> Plan:
         FileStep(Path("/etc/modules-load.d/picobridge.conf"), shipped(MODULES).encode()),
         FileStep(RULES_FOLDER / RULES, shipped(RULES).encode()),
         FileStep(UNIT_FILE, service_unit(program, installed, config).encode()),
+        *(FileStep(path, content.encode()) for path, content in shared.items()),
     ]
     if config is not None:
         rules, left_out = names(config.devices, str(installed))

@@ -79,7 +79,7 @@ def install(picobridge: Run, root: Path) -> Install:
 
 def files(root: Path) -> dict[str, bytes]:
     """But for what systemd-sysusers and userdel leave."""
-    ours = ("etc/picobridge", "etc/systemd", "etc/udev", "etc/sysusers.d", "etc/modules-load.d", "var")
+    ours = ("etc/picobridge", "etc/systemd", "etc/udev", "etc/sysusers.d", "etc/modules-load.d", "usr", "var")
     found = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {str(p.relative_to(root)): p.read_bytes() for p in found if str(p.relative_to(root)).startswith(ours)}
 
@@ -107,6 +107,14 @@ def test_done_repeated_and_undone(root: Path, lab: Path, install: Install) -> No
     names = installed["etc/udev/rules.d/71-picobridge-names.rules"].decode()
     assert 'SYMLINK+="picobridge/relays"' in names
     assert 'SYMLINK+="picobridge/arm"' in names
+    share = "usr/local/share/"
+    assert installed[f"{share}man/man1/picobridge.1"].startswith(b".TH PICOBRIDGE 1")
+    for name in (
+        "man/man5/picobridge.toml.5",
+        "bash-completion/completions/picobridge",
+        "zsh/site-functions/_picobridge",
+    ):
+        assert b"picobridge" in installed[share + name]
     assert (root / CONFIG).stat().st_mode & 0o777 == 0o640
     assert (root / UNIT).stat().st_mode & 0o777 == 0o644
     if os.geteuid() == 0:
@@ -118,7 +126,8 @@ def test_done_repeated_and_undone(root: Path, lab: Path, install: Install) -> No
     said = install("--undo", "--yes")
     assert said["left"] == []
     assert files(root) == {}
-    assert not (root / "var").exists(), "folders that were made are gone too"
+    left = [name for name in ("var", "usr") if (root / name).exists()]
+    assert left == [], "folders that were made are gone too"
     assert "picobridge" not in (root / "etc/passwd").read_text()
 
 
