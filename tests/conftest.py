@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import os
 import random
 import shutil
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = folder
     # libusb keeps some descriptors for as long as the process lives: have them now
     usb.backend.libusb1.get_backend()
+    # one frame says where a task was made; ten for each task and each call soon were a third of all the time
+    asyncio.constants.DEBUG_STACK_DEPTH = 1
     undo = watch_loops(_watch)
     if config.pluginmanager.has_plugin("xdist"):
         config.pluginmanager.register(AcrossWorkers())
@@ -143,5 +146,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture
 async def without_debug() -> None:
-    """For runs of hours of simulated time over wires: asyncio's debug mode makes them four times as long."""
+    """For whole paths, from the wire over a daemon to a client: asyncio's debug mode makes them three times as long.
+    The tests of each part (drivers, transports, the daemon's own) have it on."""
     asyncio.get_running_loop().set_debug(False)

@@ -28,7 +28,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def site(certificates: Path, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(certificates: Path, tmp_path: Path, without_debug: None) -> AsyncIterator[Site]:
     """A running broker. Its users are those of `ROLES`; the certificate of somebody who is none is there too."""
     port = free_port()
     await asyncio.to_thread(shutil.copytree, certificates, tmp_path / "broker")

@@ -39,7 +39,7 @@ BenchMaker = Callable[..., AbstractAsyncContextManager[Bench]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> BenchMaker:
+def bench(tmp_path: Path, without_debug: None) -> BenchMaker:
     """`async with bench("pstat", "stage") as b:`"""
 
     @asynccontextmanager

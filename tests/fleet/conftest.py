@@ -22,7 +22,7 @@ DaemonMaker = Callable[..., AbstractAsyncContextManager[Daemon]]
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> DaemonMaker:
+def daemon(tmp_path: Path, without_debug: None) -> DaemonMaker:
     """`async with daemon("lab-a", mosquitto.address) as d:` over fake devices. `at` is its state directory's name, for
     a second daemon of one name."""
 

@@ -38,7 +38,7 @@ SiteMaker = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @pytest.fixture
-def site(rig: RigMaker) -> SiteMaker:
+def site(rig: RigMaker, without_debug: None) -> SiteMaker:
     """`async with site(broker_config, devices=[...]) as s:`"""
 
     @asynccontextmanager
