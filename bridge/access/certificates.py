@@ -28,9 +28,17 @@ authorityKeyIdentifier = keyid
 
 
 def make_certificates(
-    folder: Path, *, authority: str, daemon: str, users: Iterable[str], hosts: Iterable[str], days: int
+    folder: Path,
+    *,
+    authority: str,
+    daemon: str,
+    users: Iterable[str],
+    hosts: Iterable[str],
+    days: int,
+    page_hosts: Iterable[str] = (),
 ) -> list[Path]:
-    """What is missing out of `ca`, `broker`, `daemon` and `users/<user>`, each a .pem and a .key in `folder`.
+    """What is missing out of `ca`, `broker`, `web` (if the page has hosts), `daemon` and `users/<user>`, each a .pem
+    and a .key in `folder`.
 
     `authority` is the CA's name, `daemon` the account that the daemon's certificate names, `hosts` are names and
     addresses of the broker, `days` is how long certificates are valid. Returns the files that were made. Raises
@@ -44,13 +52,19 @@ def make_certificates(
         )
     maker = _Maker(program, folder)
     maker.authority(authority)
-    maker.leaf("broker", "broker", f"{_LEAF}extendedKeyUsage = serverAuth\nsubjectAltName = {_names(hosts)}\n", days)
+    maker.leaf("broker", "broker", _server(hosts), days)
+    if page_names := list(page_hosts):
+        maker.leaf("web", "web", _server(page_names), days)
     client = f"{_LEAF}extendedKeyUsage = clientAuth\n"
     maker.leaf("daemon", daemon, client, days)
     (folder / "users").mkdir(mode=0o700, exist_ok=True)
     for user in users:
         maker.leaf(f"users/{user}", user, client, days)
     return maker.made
+
+
+def _server(hosts: Iterable[str]) -> str:
+    return f"{_LEAF}extendedKeyUsage = serverAuth\nsubjectAltName = {_names(hosts)}\n"
 
 
 def _names(hosts: Iterable[str]) -> str:

@@ -91,9 +91,9 @@ def _listener(port: int, folder: Path) -> list[str]:
     ]
 
 
-def acl(topics: Topics, access: Access, discovery: str = "") -> str:
+def acl(topics: Topics, access: Access, discovery: str = "", *, page: bool = False) -> str:
     """The ACL file. What is not in it nobody may do. `discovery` is where Home Assistant looks for devices, if it is
-    to find them."""
+    to find them; with a `page` the daemon passes on what it has let through of its users' browsers."""
     prefix = topics.prefix
     lines = ["# everybody, whose name stands for %u: the second level of a request proves its sender"]
     lines += [f"pattern write {topics.request('+', '%u')}"]
@@ -103,6 +103,9 @@ def acl(topics: Topics, access: Access, discovery: str = "") -> str:
     lines += [f"topic write {prefix}/{topic}" for topic in BROADCAST if topic != "status"]
     lines += [f"topic write {prefix}/{kind}/#" for kind in PERSONAL]
     lines += [f"topic write {discovery}/device/#"] if discovery else []
+    if page:
+        lines += ["# for users whom the page has proven by their certificates: it passes on what is theirs"]
+        lines += [f"topic read {prefix}/#", f"topic write {topics.request('+', '+')}"]
     for user, role in access.users.items():
         lines += ["", f"# {role}, which is the daemon's to judge", f"user {user}"]
         lines += [f"topic read {prefix}/{topic}" for topic in BROADCAST]

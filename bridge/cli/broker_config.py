@@ -9,6 +9,7 @@ import socket
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from bridge.access import mosquitto
 from bridge.access.certificates import make_certificates
@@ -63,27 +64,29 @@ async def run_broker_config(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> None:
-    config, access = _load(args.config)
+    config, access, page = _load(args.config)
     folder: Path = args.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     host = config.broker.address.host if config.broker.address is not None else socket.gethostname()
     discovery = config.home_assistant.prefix if config.home_assistant is not None else ""
     files = {
         folder / "mosquitto.conf": mosquitto.configuration(folder, args.port, args.passwords),
-        folder / "acl": mosquitto.acl(config.topics, access, discovery),
+        folder / "acl": mosquitto.acl(config.topics, access, discovery, page=page is not None),
     }
     mosquitto.write(files)
     made = list(files)
     if args.passwords and not (folder / "passwords").exists():
         (folder / "passwords").touch(mode=0o600)
         made.append(folder / "passwords")
+    here = (socket.gethostname(), "localhost", "127.0.0.1", "::1")
     if args.make_certificates:
         made += make_certificates(
             folder,
             authority=f"CA of {config.bridge}",
             daemon=access.daemon,
             users=access.users,
-            hosts=[host, *args.host, socket.gethostname(), "localhost", "127.0.0.1", "::1"],
+            hosts=[host, *args.host, *here],
+            page_hosts=[] if page is None else [*page, *args.host, *here],
             days=args.days,
         )
     for path in made:
@@ -91,8 +94,8 @@ def _write(args: argparse.Namespace) -> None:
     _tell_next(args, folder, host, access)
 
 
-def _load(path: Path) -> tuple[Config, Access]:
-    """As the daemon does, but for files that are yet to be made."""
+def _load(path: Path) -> tuple[Config, Access, list[str] | None]:
+    """As the daemon does, but for files that are yet to be made. Last the names of the page, None if there is none."""
     problems = Problems(str(path))
     try:
         content = toml_text.loads(path.read_text(encoding="utf-8"))
@@ -102,11 +105,20 @@ def _load(path: Path) -> tuple[Config, Access]:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     if isinstance(broker := content.get("broker"), dict):
         content["broker"] = {key: value for key, value in broker.items() if key not in _FILES}
+    page = content.pop("web", None)
     config = parse(content, problems, path.parent)
     problems.raise_if_any()
     if config.access is None:
         raise ConfigurationError(f'{path}: access is missing; accepted: [access.users.NAME] with role = "operator"')
-    return config, config.access
+    return config, config.access, _names_of(page)
+
+
+def _names_of(page: Any) -> list[str] | None:
+    """What [web] says; the daemon looks at it more closely."""
+    if not isinstance(page, dict) or page.get("enabled") is False:
+        return None
+    names = page.get("names", [])
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _tell_next(args: argparse.Namespace, folder: Path, host: str, access: Access) -> None:

@@ -113,6 +113,8 @@ class Daemon:
         self.topics = config.topics
         #: set by `stop`, and by SIGTERM and SIGINT after `handle_signals`
         self.stopped = asyncio.Event()
+        #: told each configuration that is in force from now on
+        self.adopted: list[Callable[[Config], None]] = []
         #: samples that could not be flushed when stopping
         self.left_behind = 0
         #: devices that could not be proven safe when stopping
@@ -267,6 +269,8 @@ class Daemon:
         self._records.use(config)
         self.streams.use(config.spool, config.min_free_bytes)
         self._requests.use(config.access)
+        for told in self.adopted:
+            told(config)
         self._publish_status()
 
     def _open_uplink(self) -> None:

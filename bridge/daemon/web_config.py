@@ -75,7 +75,14 @@ def parse_web(top: Table, folder: Path, broker: BrokerAddress | None, access: Ac
             f"is {config.host!r}, which other computers reach; accepted: {LOOPBACK}, or [access] with users, and cert, "
             "key and ca, so that nobody comes in who is none of them",
         )
+    elif _is_any(config.host) and not config.names:
+        table.problem("names", f"is missing beside host = {config.host!r}; accepted: the names that the page has")
     return config
+
+
+def _is_any(host: str) -> bool:
+    """Whether it stands for all addresses of this computer, so that nobody knows yet how the page is asked for."""
+    return host != "localhost" and ipaddress.ip_address(host).is_unspecified
 
 
 def is_loopback(host: str) -> bool:

@@ -20,22 +20,28 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from bridge.daemon.config import Config
 from bridge.daemon.daemon import Daemon
 from bridge.daemon.web_config import DEFAULT_PORT, WebConfig, is_loopback
 from bridge.transfer.messages import CONTRACT
+from bridge.transfer.mqtt import BrokerAddress
 from bridge.transfer.plain import dumps
-from drivers.errors import PortBusy
+from drivers.errors import ConfigurationError, PortBusy
 
 from .assets import Assets
 from .guard import Guard
 from .line import Streams
 from .policy import Account, Policy
 from .relay import Relay
+from .users import Users, tls_context
 
 LOG = logging.getLogger("picobridge.web")
 
 RELAY = "/mqtt"
 _BACKLOG = 64
+#: Connections at a time, all together, and how long one may take to prove who it is.
+_CONNECTIONS = 200
+_HANDSHAKE_S = 10.0
 #: How long an answer under way may take when the server ends.
 _SHUTDOWN_S = 1.0
 
@@ -108,6 +114,9 @@ class Server:
 
     def __init__(self, daemon: Daemon, config: WebConfig) -> None:
         self._daemon = daemon
+        self._config = config
+        self._users = Users(lambda: daemon.config.access)
+        self._roles = _roles(daemon.config)
         self._assets = Assets()
         self._relay = Relay(self._dial, self._policy)
         names = (*config.names, *(() if is_loopback(config.host) else (config.host,)))
@@ -115,34 +124,58 @@ class Server:
         Guard(names, self._failed).install(app)
         app.router.add_get("/", self._index, allow_head=False)
         app.router.add_get("/static/{name:.+}", self._static, allow_head=False)
-        app.router.add_get("/config.json", self._config, allow_head=False)
+        app.router.add_get("/config.json", self._about, allow_head=False)
         app.router.add_get(RELAY, self._mqtt, allow_head=False)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._server: asyncio.Server | None = None
 
     async def start(self, door: socket.socket) -> None:
+        """Raises `ConfigurationError`, `OSError`."""
+        if self._daemon.config.access is not None and not self._config.tls:
+            raise ConfigurationError("a bridge with users needs [web] cert, key and ca: they are known by certificates")
+        context = await asyncio.to_thread(tls_context, self._config)
         await self._runner.setup()
-        await web.SockSite(self._runner, door).start()
+        handshake_s = None if context is None else _HANDSHAKE_S
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection, sock=door, ssl=context, ssl_handshake_timeout=handshake_s
+        )
+        self._daemon.adopted.append(self._adopt)
 
     async def close(self) -> None:
+        if self._server is not None:
+            self._daemon.adopted.remove(self._adopt)
+            self._server.close()
         self._relay.hang_up("the daemon is stopping")
         await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        return _Refusal() if len(server.connections) >= _CONNECTIONS else server()
+
+    def _adopt(self, config: Config) -> None:
+        """Who is no user any more, or has another role, is hung up on: the page then asks again who she is."""
+        before, self._roles = self._roles, _roles(config)
+        self._relay.hang_up("other rights from now on", lambda user: before.get(user) != self._roles.get(user))
 
     def _failed(self, text: str) -> None:
         self._daemon.events.publish("daemon", f"the page: {text}", severity="error")
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
+        self._users.of(request)
         return await self._assets.answer(request, "index.html")
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
+        self._users.of(request)
         return await self._assets.answer(request, request.match_info["name"])
 
-    async def _config(self, request: web.Request) -> web.StreamResponse:
-        daemon = self._daemon
+    async def _about(self, request: web.Request) -> web.StreamResponse:
+        daemon, user = self._daemon, self._users.of(request)
         said: dict[str, Any] = {
             "bridge": daemon.config.bridge,
             "prefix": daemon.topics.prefix,
-            "user": None,
-            "role": None,
+            "user": user or None,
+            "role": self._users.role(user),
             "version": daemon.version,
             "contract": CONTRACT,
             "relay": RELAY,
@@ -151,17 +184,36 @@ class Server:
         return web.Response(body=dumps(said), headers=headers)
 
     async def _mqtt(self, request: web.Request) -> web.StreamResponse:
-        return await self._relay.serve(request, "")
+        return await self._relay.serve(request, self._users.of(request))
 
     async def _dial(self) -> Streams:
         broker = self._daemon.broker
-        context = ssl.create_default_context(cafile=broker.ca) if broker.tls else None
+        context = await asyncio.to_thread(_context_to, broker) if broker.tls else None
         return await asyncio.open_connection(broker.host, broker.port, ssl=context)
 
     def _policy(self, user: str) -> Policy:
         broker = self._daemon.broker
         identifier = f"picobridge-page-{secrets.token_hex(8)}"
         return Policy(self._daemon.topics, user, Account(identifier, broker.user, broker.password))
+
+
+class _Refusal(asyncio.Protocol):
+    """For one connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _roles(config: Config) -> dict[str, str]:
+    return {} if config.access is None else {user: str(role) for user, role in config.access.users.items()}
+
+
+def _context_to(broker: BrokerAddress) -> ssl.SSLContext:
+    """With the daemon's own certificate, as it is now. Raises `OSError`."""
+    context = ssl.create_default_context(cafile=broker.ca)
+    if broker.cert is not None:
+        context.load_cert_chain(broker.cert, broker.key)
+    return context
 
 
 def _shown(host: str) -> str:

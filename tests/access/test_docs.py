@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.access.options import USER_PATTERN, parse_access
+from bridge.daemon.config import load
 from mocks.instruments.pfeiffer_tpg import PfeifferTpgMock
 from mocks.wires import serve
 from mocks.world import World
@@ -137,7 +138,14 @@ async def test_the_commands_of_the_page(shell: Shell) -> None:
         device = f'\n[devices.gauge]\ndriver = "pfeiffer-tpg"\naddress = "{served.address}"\n'
         (folder / "lab.toml").write_text('[bridge]\nstate_dir = "state"\n' + shell.here(blocks("toml")[0]) + device)
         for command in commands():
+            if command.endswith("--out broker --make-certificates"):
+                with (folder / "lab.toml").open("a") as file:
+                    file.write(shell.here(blocks("toml")[1]))
             await shell.run(command)
+    web = load(folder / "lab.toml").web
+    assert web is not None
+    assert web.tls
+    assert (folder / "alice.p12").is_file()
     asked = [said for command, said in shell.said.items() if command.startswith("picobridge devices")]
     assert len(asked) == 2
     assert all("Pfeiffer Vacuum TPG 362" in said for said in asked)
