@@ -73,6 +73,7 @@ class GmqttSession:
     ) -> None:
         self.version = "3.1.1" if address.version == "3.1.1" else "5"
         self.max_packet: int | None = None
+        self.shares = False
         self.receive_maximum: int | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._address = address

@@ -26,7 +26,7 @@ STOPS = ("stop", "emergency_stop")
 
 _OBSERVER = (
     *("ping", "devices", "procedures", "runs", "items", "faults", "rules", "outlook", "leases"),
-    *("streams", "replay", "history", "recorded"),
+    *("streams", "replay", "history", "recorded", "group_recorded"),
     *STOPS,
 )
 _OPERATOR = (

@@ -36,7 +36,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "schedules": ("check-schedule",),
     "starting": ("procedures", "start"),
     "run_commands": ("answer", "pause", "continue", "abort", "follow", "resume"),
-    "recording": ("record",),
+    "recording": ("record", "merge"),
     "records": ("runs", "show", "report", "export", "verify"),
     "audit_trail": ("audit",),
     "sheet_files": ("sheet-files",),

@@ -14,6 +14,7 @@ from bridge.report.recorder import recording
 from drivers.errors import InvalidValue
 
 from .broker_arguments import add_broker_arguments, lab_of
+from .group_recording import add_merge, record_in_group
 from .output import print_json
 
 
@@ -35,14 +36,25 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     record.add_argument(
         "--only-samples", action="store_true", help="no CSV, Parquet and report when a run has ended: only what came"
     )
-    add_broker_arguments(record)
+    record.add_argument(
+        "--group", metavar="GROUP", help="share the load with other recorders of this group; picobridge merge after it"
+    )
+    record.add_argument("--member", metavar="NAME", help="this one's name in the group, such as its computer's")
+    add_broker_arguments(record, all_bridges=True)
     record.set_defaults(function=run_record)
+    add_merge(commands)
 
 
 async def run_record(args: argparse.Namespace) -> int:
     """Exit status 1 if a sample is missing."""
     if args.duration is not None and not args.duration > 0:
         raise InvalidValue(f"--duration is {args.duration}; a number of seconds greater than zero is accepted")
+    if (args.group is None) != (args.member is None) or (args.group and args.name):
+        raise InvalidValue("accepted: --group together with --member, and then no --name")
+    if args.group:
+        return await record_in_group(args)
+    if args.all_bridges:
+        raise InvalidValue("--all-bridges is given; accepted together with --group, which may have one member only")
     said = _Said(args.json)
     finisher = Finisher(Path.home() / ".cache" / "picobridge" / "matplotlib", said.finished)
     recorder = None

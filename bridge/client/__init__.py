@@ -13,5 +13,17 @@ from .lab import Lab
 from .labs import Change, Labs
 from .past import Past
 from .runs import Run
+from .shared import SharedStream
 
-__all__ = ["BlockStream", "Change", "CompleteStream", "Lab", "Labs", "Past", "Run", "connect", "connect_all"]
+__all__ = [
+    "BlockStream",
+    "Change",
+    "CompleteStream",
+    "Lab",
+    "Labs",
+    "Past",
+    "Run",
+    "SharedStream",
+    "connect",
+    "connect_all",
+]

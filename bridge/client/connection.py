@@ -86,6 +86,11 @@ class Connection:
     ) -> None:
         await self._end()
 
+    @property
+    def shares(self) -> bool:
+        """Whether the broker is known to divide what comes on a shared subscription among its subscribers."""
+        return self._session is not None and self._session.shares
+
     @contextlib.asynccontextmanager
     async def listen(self, *filters: str, retained: bool = True) -> AsyncIterator[Listener]:
         """Messages of `filters` until left; what the broker retains first, unless `retained` is false."""
@@ -166,8 +171,10 @@ class Connection:
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Whether an MQTT topic filter (with + and #) matches a topic."""
+    """Whether an MQTT topic filter (with + and #, shared or not) matches a topic."""
     wanted, levels = topic_filter.split("/"), topic.split("/")
+    if wanted[0] == "$share":
+        del wanted[:2]
     for position, level in enumerate(wanted):
         if level == "#":
             return True

@@ -14,7 +14,7 @@ from bridge.safety.acts import kinds_of
 from bridge.transfer.messages import Reply, Request, load_object
 from bridge.transfer.mqtt import Incoming, Message
 from bridge.transfer.topics import Topics, checked_name
-from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused
+from drivers.errors import BridgeUnreachable, InvalidValue, PicobridgeError, Refused, Unsupported
 
 from .blocks import BlockStream
 from .complete import CompleteStream, complete_stream
@@ -25,6 +25,7 @@ from .past import Past
 from .proxies import PROXIES, Proxy
 from .run_news import RunNews, filters
 from .runs import Run
+from .shared import SharedStream
 
 LOG = logging.getLogger("picobridge.client")
 
@@ -262,6 +263,29 @@ class Lab:
         if charge_from is not None:
             asked["charge_from"] = charge_from
         return Past.of(await self.request("history", {"stream": stream, **asked}))
+
+    @contextlib.asynccontextmanager
+    async def shared_samples(self, group: str, member: str) -> AsyncIterator[SharedStream]:
+        """The blocks of all devices that fall to one member of a group of recorders, as they come, and with those that
+        no member has. What it has on its disk it says by `SharedStream.recorded`.
+
+        Raises `InvalidValue` for bad names, `Unsupported` if the broker has no shared subscriptions.
+        """
+        checked_name(group, "group")
+        checked_name(member, "member")
+        if not self._connection.shares:
+            raise Unsupported(
+                f"{self._connection.address} has no shared subscriptions, which recorders of a group need",
+                hint="Use a broker for MQTT 5, such as Mosquitto, or one recorder: picobridge record --name.",
+            )
+        own = self._topics.replay_of(self.reply_topic)
+        shared = f"$share/{group}/{self._topics.samples('+')}"
+        async with self._connection.listen(shared, own, retained=False) as heard:
+            blocks = SharedStream(heard, self.request, group, member)
+            try:
+                yield blocks
+            finally:
+                await blocks.close()
 
     @contextlib.asynccontextmanager
     async def listen(self, *filters: str) -> AsyncIterator[Listener]:

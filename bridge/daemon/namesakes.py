@@ -185,8 +185,9 @@ class Namesakes:
     async def _heard_within(self, event: asyncio.Event, timeout_s: float) -> None:
         assert self._session is not None
         heard = asyncio.ensure_future(event.wait())
+        waits: list[asyncio.Future[Any]] = [heard, self._session.lost]
         try:
-            await asyncio.wait([heard, self._session.lost], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             heard.cancel()
             await asyncio.gather(heard, return_exceptions=True)

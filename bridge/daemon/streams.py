@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from drivers.errors import Busy, InvalidValue, PicobridgeError, Refused, RunFail
 
 from .guard import Guard
 from .params import accept, text_of, whole_number
+from .recorder_groups import Extent, RecorderGroups
 from .requests import REPLY_TO
 from .spool_config import SpoolConfig
 from .spool_faults import OF_THE_SPOOL
@@ -73,6 +75,7 @@ class Streams:
             "streams": self._list,
             "replay": self._replay,
             "recorded": self._recorded,
+            **RecorderGroups(self, cursors).handlers,
         }
 
     def _options_of(self, config: SpoolConfig, reserve_bytes: int) -> SpoolOptions:
@@ -159,6 +162,20 @@ class Streams:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RELEASE_S):
                     await self._recovered.wait()
+
+    def extents(self) -> dict[str, Extent]:
+        """What there is of each stream."""
+        known = {
+            stream: Extent(
+                found.first_index,
+                found.next_index,
+                tuple((gap.first_index, gap.next_index) for gap in found.missing),
+            )
+            for stream, found in self.spool.streams().items()
+        }
+        for stream, pump in self._pumps.items():  # what was taken a moment ago is not on disk yet
+            known[stream] = replace(known.get(stream, Extent(0, 0)), next_index=pump.next_index)
+        return known
 
     # --- what the disk does --------------------------------------------------------------------------------------
 

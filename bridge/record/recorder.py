@@ -57,7 +57,7 @@ class Recorder:
         stem = _stem(description)
         if folder.name.startswith(stem):
             return folder
-        path = _new_folder(self.data_dir, stem)
+        path = new_folder(self.data_dir, stem)
         return folder.rename(path)  # over the new one, which is empty
 
     def _recording(self, folder: Path, description: Description, raw: RawFiles | None = None) -> Recording:
@@ -83,7 +83,7 @@ class Recorder:
                     hint="Make room, or set [bridge] data_dir to a folder on another disk; "
                     "record = false runs without a record.",
                 )
-            folder = _new_folder(self.data_dir, stem)
+            folder = new_folder(self.data_dir, stem)
             manifest.write(folder, description.content)
             sync_folder(self.data_dir)
         except OSError as error:
@@ -101,7 +101,7 @@ def _stem(description: Description) -> str:
     return f"{file_name(description.run)}_{file_name(description.procedure)}"
 
 
-def _new_folder(parent: Path, stem: str) -> Path:
+def new_folder(parent: Path, stem: str) -> Path:
     """The first of `stem`, `stem_2`, ... that does not exist: a run is never written over another."""
     number = 1
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from drivers.errors import InvalidValue
@@ -49,6 +49,19 @@ class CursorTable:
             return _cursor(row)
 
         return await self._database.write(work)
+
+    async def acknowledge_all(self, recorder: str, reached: Mapping[str, int], *, at_ns: int) -> None:
+        """As `acknowledge`, of many streams in one transaction."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            rows = fetch(connection, _CURSORS, "WHERE recorder = ?", (recorder,))
+            before = {row["stream"]: row["next_index"] for row in rows}
+            for stream, next_index in reached.items():
+                if next_index > before.get(stream, -1):
+                    row: Row = {"recorder": recorder, "stream": stream, "next_index": next_index}
+                    put(connection, _CURSORS, row | {"acknowledged_ns": at_ns})
+
+        await self._database.write(work)
 
     async def get(self, recorder: str, stream: str) -> Cursor | None:
         """None if that recorder has acknowledged nothing of it."""

@@ -92,6 +92,7 @@ class AiomqttSession:
         self.version = address.version
         self.max_packet: int | None = None
         self.receive_maximum: int | None = None
+        self.shares = False
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._address = address
         self._identifier = identifier
@@ -213,6 +214,7 @@ class AiomqttSession:
     def connected(self, properties: Any) -> None:
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         self.receive_maximum = getattr(properties, "ReceiveMaximum", None)
+        self.shares = self.version == "5" and getattr(properties, "SharedSubscriptionAvailable", 1) == 1
 
     def disconnected(self, reason: str) -> None:
         if self.lost.done():

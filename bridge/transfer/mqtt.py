@@ -103,6 +103,8 @@ class Session(Protocol):
     max_packet: int | None
     #: how many messages may be unacknowledged at a time, None if the broker does not say
     receive_maximum: int | None
+    #: whether the broker says that it has shared subscriptions; on 3.1.1 it cannot
+    shares: bool
     #: done when the connection is gone; its result says why
     lost: asyncio.Future[str]
 

@@ -90,6 +90,8 @@ async def record(folder: Path) -> dict[str, Any]:
         recorded["result:history"] = recorded["history"] = await listener.request(prefix, "history", curve)
         told = {"recorder": "archive", "stream": stream["stream"], "next_index": stream["next_index"]}
         recorded["result:recorded"] = await listener.request(prefix, "recorded", told)
+        shared = {"group": "hall", "member": "a", "kept": {stream["stream"]: [[0, 5]]}}
+        recorded["group_recorded"] = await listener.request(prefix, "group_recorded", shared)
         recorded["lease"] = await listener.request(prefix, "lease", {"device": "stage"})
         lease = {"lease": recorded["lease"]["lease"]}
         recorded["lease"] = await listener.request(prefix, "renew", lease)
