@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.demo.rig import ROUTES, Place, visa_socket
 from drivers import registry
@@ -32,16 +32,26 @@ _AREAS_M2 = {CHAMBER: 1e-9, ELSEWHERE: 1e-6}
 VACUUM_PA, LEAK_PA = 5e-4, 1e-1
 
 
+#: What a mark says: the source was connected, or the daemon was killed.
+CONNECTED, KILLED = "energised", "killed"
+
+
+class Mark(NamedTuple):
+    """Something that happened when so many pairs had been sent."""
+
+    at: int
+    what: str
+
+
 @dataclass(slots=True)
 class Sent:
     """What a potentiostat gave to its wire. `spoilt` are the places in `pairs` of those that a fault of the wire kept
-    from the client or changed; `on` the number of pairs at each time that its source was connected, `killed` at each
-    time that the daemon was killed."""
+    from the client or changed, `unplugged` of those that were sent with no wire there; `marks` in order."""
 
     pairs: list[Pair]
     spoilt: set[int] = field(default_factory=set)
-    on: list[int] = field(default_factory=list)
-    killed: list[int] = field(default_factory=list)
+    unplugged: set[int] = field(default_factory=set)
+    marks: list[Mark] = field(default_factory=list)
 
 
 class Instruments:
@@ -85,7 +95,7 @@ class Instruments:
     def note_kill(self) -> None:
         """The daemon is about to be killed: what is sent from now on has no taker."""
         for sent in self.sent.values():
-            sent.killed.append(len(sent.pairs))
+            sent.marks.append(Mark(len(sent.pairs), KILLED))
 
     async def unplug(self, device: str) -> None:
         await self.served[device].unplug()
@@ -103,16 +113,19 @@ class Instruments:
         def noting(reply: bytes) -> list[bytes]:
             nonlocal seen
             pieces = outgoing(reply)
-            if len(sent.pairs) > seen and (b"".join(pieces) != reply or device in self.unplugged):
-                sent.spoilt.add(len(sent.pairs) - 1)
+            if device in self.unplugged:
+                sent.unplugged.update(range(seen, len(sent.pairs)))
+            elif b"".join(pieces) != reply:
+                sent.spoilt.update(range(seen, len(sent.pairs)))
             seen = len(sent.pairs)
             return pieces
 
         faults.outgoing = noting  # type: ignore[method-assign]
 
     def _happened(self, happening: Happening) -> None:
-        if happening.what == "energised" and happening.device in self.sent:
-            self.sent[happening.device].on.append(len(self.sent[happening.device].pairs))
+        if happening.what == CONNECTED and happening.device in self.sent:
+            sent = self.sent[happening.device]
+            sent.marks.append(Mark(len(sent.pairs), CONNECTED))
             if not self.under_way(happening.device):
                 self.unasked.append(f"{happening.device} was energised at {time.monotonic():.1f} with no run")
 

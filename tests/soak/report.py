@@ -8,7 +8,8 @@ from typing import Any
 
 from bridge.daemon.runs import KEPT
 
-from .judge import as_numbers
+from .account import Row
+from .judge import counted
 from .service import Life
 from .soak import DAY_S, Options, Outcome
 
@@ -90,19 +91,17 @@ def judge_use(options: Options, outcome: Outcome) -> list[str]:
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
-    recorder = outcome.recorder
+    """Every reading that was produced is in one of the rows from "delivered" to "missing"."""
+    recorder, rows = outcome.recorder, {row.value: counted(outcome.compared, row) for row in Row}
     return {
-        "produced": as_numbers(outcome.compared, "sent"),
-        "delivered": as_numbers(outcome.compared, "recorded"),
+        "produced": sum(found.sent for found in outcome.compared.values()),
+        "delivered": rows.pop(Row.RECORDED.value),
+        **rows,
+        "given up by the recorder": recorder.get("missing", 0),
+        "recorded, never sent": sum(found.foreign for found in outcome.compared.values()),
+        "recorded without a value": sum(found.without_value for found in outcome.compared.values()),
         "duplicated": recorder.get("duplicated", 0) + recorder.get("again", 0),
         "replayed": recorder.get("replayed", 0),
-        "missing": as_numbers(outcome.compared, "missing") + recorder.get("missing", 0),
-        "never sent": as_numbers(outcome.compared, "foreign"),
-        "spoilt on the wire": as_numbers(outcome.compared, "spoilt"),
-        "sent after a run's end": as_numbers(outcome.compared, "after_the_end"),
-        "lost at a kill": as_numbers(outcome.compared, "at_a_kill"),
-        "sent to no daemon": as_numbers(outcome.compared, "no_taker"),
-        "set-up readings": as_numbers(outcome.compared, "setting_up"),
         "streams": outcome.streams,
     }
 
@@ -135,17 +134,17 @@ def as_json(options: Options, outcome: Outcome) -> dict[str, Any]:
 def table(options: Options, outcome: Outcome) -> str:
     tally = outcome.tally
     lines = [f"{outcome.days:.1f} simulated days in {outcome.wall_s:.0f} s, seed {options.seed}", ""]
-    lines += [f"{name:28}{value:>12,}" for name, value in figures(outcome).items()]
+    lines += [f"{name:40}{value:>12,}" for name, value in figures(outcome).items()]
     lines += [_counted("faults", tally.faults), _counted("runs", tally.runs), _counted("refusals", tally.refusals)]
     lines += [_counted("errors that were told", outcome.errors)]
     lines += [
-        f"{'acknowledged faults':28}{tally.acknowledged:>12,}",
-        f"{'looked at the hardware':28}{tally.looked:>12,}",
+        f"{'acknowledged faults':40}{tally.acknowledged:>12,}",
+        f"{'looked at the hardware':40}{tally.looked:>12,}",
     ]
-    lines += [f"{'restarts of the daemon':28}{len(outcome.lives) - 1:>12,}"]
-    lines += [f"{'starts of the recorder':28}{outcome.recorder_starts:>12,}"]
-    lines += [f"{'largest spool, MB':28}{outcome.spool_bytes / 1e6:>12.1f}"]
-    lines += [f"{'audit records':28}{outcome.audit.records if outcome.audit else 0:>12,}", ""]
+    lines += [f"{'restarts of the daemon':40}{len(outcome.lives) - 1:>12,}"]
+    lines += [f"{'starts of the recorder':40}{outcome.recorder_starts:>12,}"]
+    lines += [f"{'largest spool, MB':40}{outcome.spool_bytes / 1e6:>12.1f}"]
+    lines += [f"{'audit records':40}{outcome.audit.records if outcome.audit else 0:>12,}", ""]
     lines += ["life, s   runs   MB first   last   peak   MB/day    rise   descriptors   threads   CPU   ended"]
     for use in uses(options, outcome):
         descriptors = f"{use.descriptors[0]} to {use.descriptors[1]}"

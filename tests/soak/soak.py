@@ -20,6 +20,7 @@ from drivers.errors import PicobridgeError
 from tests.bridge.conftest import Mosquitto
 from tests.faults.processes import _toml
 
+from .account import Row
 from .clock import pause
 from .faults import FaultMaker, Rig
 from .instruments import PLACES, SOURCES, Instruments, instruments
@@ -237,8 +238,11 @@ def _judge(
         found = outcome.compared[device] = compare(device, streams, rig.sent[device])
         if found.longest_kill > at_a_kill:
             tally.problem(f"{device}: {found.longest_kill} samples were not on disk at a kill; at most {at_a_kill}")
-        if found.missing or found.foreign:
-            tally.problem(f"{device}: {found.missing} missing, {found.foreign} never sent: {found.examples}")
+        if found.rows[Row.MISSING] or found.foreign:
+            missing = found.rows[Row.MISSING]
+            tally.problem(f"{device}: {missing} missing, {found.foreign} never sent: {found.examples}")
+        if found.unexplained:
+            tally.problem(f"{device}: {found.unexplained} readings are in no row, or in two: {found}")
     outcome.streams = len(files)
     outcome.recorder = dict(recorder.counts)
     outcome.recorder_starts = recorder.starts
