@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from bridge.safety.acts import Kind
 from drivers.errors import DeviceLost, DeviceTimeout, LinkError, PicobridgeError, WrongDevice
-from drivers.interfaces import Device, Identity, Stage
+from drivers.interfaces import Device, Identity, Potentiostat, Stage
 
 from .device_topics import DeviceTopics
 from .events import Events
@@ -256,6 +256,11 @@ class Connection:
         await self.ask(_POLLS[self._device.interface])
         if isinstance(self._device, Stage):
             await self.ask("touch_alarm")
+        if isinstance(self._device, Potentiostat) and self._observer.unproven(self._name):
+            # it did not answer as a run left it, and answers now; nothing that needs it off could be done until then
+            await self._device.cell_off()
+            if self._observer.unproven(self._name):  # still: no run has begun meanwhile
+                self._observer.cell(self._name, "off")
 
     async def ask(self, method: str) -> None:
         """One reading, published and observed. Raises what the device raises."""

@@ -81,6 +81,10 @@ class Observer:
         """Whether a technique is under way."""
         return self._cells.get(name) == "on"
 
+    def unproven(self, name: str) -> bool:
+        """Whether a source was on, and nobody has seen it off since."""
+        return self._cells.get(name) == "unknown"
+
     def begins(self, name: str, technique: Technique) -> None:
         """A technique is about to be started."""
         self.cell(name, "on")

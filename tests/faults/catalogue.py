@@ -224,6 +224,7 @@ CATALOGUE: tuple[Fault, ...] = (
         "replies dropped",
         "run failed: cell not proven off; or the position read back",
         "test_25_no_reply_in_a_measurement",
+        "test_25_what_needs_the_source_off_goes_again",
         "test_25_no_reply_to_a_move",
         "conformance/test_faults.py::test_no_fault_of_the_wire_does_harm",
     ),

@@ -6,15 +6,18 @@ value may be told that the instrument did not send: the helper compares every on
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from drivers.errors import PicobridgeError
+from bridge.daemon import connection
+from bridge.safety.interlock_options import InterlockOptions
+from drivers.errors import InterlockViolated, PicobridgeError
 from mocks.instruments.modbus_relay import crc16
 
 from .conftest import RigMaker
-from .rig import Rig
+from .rig import RULES_OFF, Rig
 
 #: what the other devices are asked
 QUESTIONS = {"stage": "position", "tip": "position", "relays": "route", "gauge": "pressure"}
@@ -129,6 +132,28 @@ async def test_25_no_reply_in_a_measurement(path: RigMaker) -> None:
         result = await strike(rig, "pstat", fault="silence")
         assert result["status"] == "failed"
         rig.told(result["error"], rig.kind(result["error"]), "pstat")
+        await healed(rig, "pstat")
+
+
+async def test_25_what_needs_the_source_off_goes_again(path: RigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25. The same on a rig whose feedthrough is switched at zero current only. The instrument that answers again is
+    switched off and proven off without being asked to: the next switching is not refused for ever."""
+    monkeypatch.setattr(connection, "POTENTIOSTAT_POLL_S", 1.0)
+    rules = InterlockOptions(off=tuple(rule for rule in RULES_OFF if rule != "zero-current"))
+    async with path("pstat", "relays", options=IMPATIENT, interlocks=rules) as rig:
+        result = await strike(rig, "pstat", fault="silence")
+        error = await rig.refused(rig.lab.relays.select("feedthrough"))
+        rig.told(error, InterlockViolated, "relays")
+        assert "pstat.cell is unknown" in error.message
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await rig.lab.relays.select("feedthrough")
+                    break
+                except InterlockViolated:
+                    await asyncio.sleep(0.05)
+        rig.told(result["error"], rig.kind(result["error"]), "pstat")
+        assert not [event for event in rig.recorder.told["events"] if "is lost" in event["text"]]
         await healed(rig, "pstat")
 
 
