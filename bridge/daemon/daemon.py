@@ -44,6 +44,7 @@ from drivers.interfaces import Device
 from .catalogue import Catalogue
 from .clock_watch import watch_clock
 from .config import Config, DeviceConfig
+from .ended_runs import EndedRuns
 from .events import Events
 from .guard import Guard
 from .health_topic import publish_health
@@ -202,6 +203,7 @@ class Daemon:
         self._stack.push_async_callback(self.streams.close)
         await latch_interrupted(interrupted, self._guard)
         self._supervise(devices)
+        await self._ended_runs.open()
         await self.runs.report_earlier(interrupted)
         if self.config.broker.address is None:
             self.broker = await self._stack.enter_async_context(embedded_broker(self.config.broker.port))
@@ -309,6 +311,7 @@ class Daemon:
             self.topics,
             self._guard,
         )
+        self._ended_runs = EndedRuns(self._state.notes, self.uplink, self.topics)
         self.runs = Runs(
             self.devices,
             self._journal,
@@ -318,6 +321,7 @@ class Daemon:
             self._records,
             self._guard,
             self.streams,
+            self._ended_runs,
             self.config.watch,
             self._catalogue,
         )

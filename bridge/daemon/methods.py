@@ -118,7 +118,7 @@ class Methods:
 
     async def _abort(self, params: Mapping[str, Any]) -> Any:
         accept(params, "run")
-        return (await self._runs.abort(params.get("run"))).describe()
+        return await self._runs.abort(params.get("run"))
 
     async def _list_runs(self, params: Mapping[str, Any]) -> Any:
         accept(params)
@@ -126,8 +126,8 @@ class Methods:
 
     async def _items(self, params: Mapping[str, Any]) -> Any:
         accept(params, "run", "since", "edition")
-        run = self._runs.known(params.get("run"))
-        return run.items.page(whole_number(params, "since", 0), whole_number(params, "edition", 0))
+        items = self._runs.items(params.get("run"))
+        return items.page(whole_number(params, "since", 0), whole_number(params, "edition", 0))
 
     async def _stop(self, params: Mapping[str, Any]) -> Any:
         stopped = await self._stop_everything()

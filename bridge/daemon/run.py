@@ -303,6 +303,16 @@ class Run:
         self._uplink.retain(self._topics.run_result(self.run), dumps(result))
         self._throttle.flush()
 
+    def let_go(self) -> None:
+        """Nobody asks it for anything any more. It and what it held refer to each other: without this, buffers of
+        detectors and the frames of an error would stay in memory until the collector looks at everything."""
+        self._handles = {}
+        self.work = self.watch = None
+        error: BaseException | None = self.error
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
+
     def publish_start(self) -> None:
         self._throttle.offer(None)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.procedures.description import Procedure, Role
 from bridge.safety.leases import Lease
-from bridge.transfer.plain import dumps, to_plain
+from bridge.transfer.plain import to_plain
 from bridge.transfer.topics import Topics
 from bridge.transfer.uplink import Uplink
 from drivers.errors import InvalidValue, PicobridgeError, Refused
@@ -22,8 +22,10 @@ from drivers.errors import InvalidValue, PicobridgeError, Refused
 from . import technique_run
 from .casting import cast_roles, flat
 from .catalogue import Catalogue
+from .ended_runs import EndedRuns, state_of_earlier
 from .events import Events
 from .guard import Guard
+from .items import Items
 from .journal import Journal
 from .records import Records
 from .run import Run, RunStatus
@@ -34,8 +36,6 @@ from .watch_options import WatchOptions, parse_watch
 
 LOG = logging.getLogger("picobridge.runs")
 
-#: So many ended runs stay on the broker and in the list; older ones are removed.
-KEPT = 100
 #: A run that was aborted must have cleaned up by then, or the abort reports that it has not.
 CLEANUP_S = 30.0
 
@@ -53,6 +53,7 @@ class Runs:
         records: Records,
         guard: Guard,
         streams: Streams,
+        ended: EndedRuns,
         watch: WatchOptions | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
@@ -66,9 +67,9 @@ class Runs:
         self._streams = streams
         self._watch = watch or WatchOptions()
         self._catalogue = catalogue or Catalogue()
+        self._ended = ended
+        #: those whose end is not told yet
         self._runs: dict[str, Run] = {}
-        #: states of runs of an earlier daemon: those that it did not end, and those that can be gone on with
-        self._earlier: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
         self._stops = 0
 
@@ -77,8 +78,8 @@ class Runs:
         self._watch = watch
 
     def states(self) -> list[dict[str, Any]]:
-        """States, the oldest first."""
-        return [*self._earlier.values(), *(run.describe() for run in self._runs.values())]
+        """States, those that ended first at the front, those under way at the end."""
+        return [*self._ended.states(), *(run.describe() for run in self._runs.values())]
 
     async def start(
         self,
@@ -175,8 +176,8 @@ class Runs:
             self._events.publish("run", text, severity="error", run=run.run)
         if name in self._runs:
             self._runs[str(name)].gone_on_with(run.run)
-        elif name in self._earlier:
-            self._tell_earlier({**self._earlier[str(name)], "resumable": False, "resumed_by": run.run})
+        else:
+            self._ended.gone_on_with(str(name), run.run)
         return run
 
     def find(self, name: Any) -> Run:
@@ -187,21 +188,28 @@ class Runs:
             raise InvalidValue(f"run {name!r} is not under way; under way: {running}")
         return run
 
-    def known(self, name: Any) -> Run:
-        """A run of this daemon, under way or not. Raises `InvalidValue` naming those that are under way."""
+    def items(self, name: Any) -> Items:
+        """What a run of this daemon has found, under way or not. Raises `InvalidValue` naming those under way."""
+        run = self._runs.get(name) if isinstance(name, str) else None
+        found = run.items if run is not None else self._ended.items(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    async def abort(self, name: Any) -> Mapping[str, Any]:
+        """Cancel a run and wait until it has cleaned up; its state. Raises `InvalidValue` for an unknown one."""
+        if (ended := self._ended.get(name)) is not None:
+            return ended
         run = self._runs.get(name) if isinstance(name, str) else None
         if run is None or run.task is None:
-            running = ", ".join(run.run for run in self.running) or "none"
-            raise InvalidValue(f"run {name!r} is not known; under way: {running}")
-        return run
-
-    async def abort(self, name: Any) -> Run:
-        """Cancel a run and wait until it has cleaned up. Raises `InvalidValue` for an unknown one."""
-        run = self.known(name)
-        assert run.task is not None
+            raise self._unknown(name)
         run.cancel()
         await asyncio.wait([run.task], timeout=CLEANUP_S)
-        return run
+        return run.describe()
+
+    def _unknown(self, name: Any) -> InvalidValue:
+        running = ", ".join(run.run for run in self.running) or "none"
+        return InvalidValue(f"run {name!r} is not known; under way: {running}")
 
     def fail(self, name: str, error: PicobridgeError) -> None:
         """End a run that goes on although it may not; nothing happens to one that has ended."""
@@ -232,29 +240,27 @@ class Runs:
     async def report_earlier(self, left: Mapping[str, Any]) -> None:
         """Runs of earlier daemons: those that can be gone on with, and `left`, which were not ended. Connecting their
         devices switches every source off."""
+        await self._ended.remember(*self._journal.resumable, *left)
         for name, entry in self._journal.resumable.items():
             if name not in left:
-                self._tell_earlier(_earlier(name, entry, entry.get("status", RunStatus.INTERRUPTED), resumable=True))
+                status = entry.get("status", RunStatus.INTERRUPTED)
+                self._ended.tell(state_of_earlier(name, entry, status, resumable=True))
         for name, entry in left.items():
             resumable = bool(entry.get("saved"))
             if resumable:
                 await self._journal.keep(name, {**entry, "status": RunStatus.INTERRUPTED, "ended_ns": time.time_ns()})
-            state = _earlier(name, entry, RunStatus.INTERRUPTED, resumable=resumable)
-            self._tell_earlier(state)
+            state = state_of_earlier(name, entry, RunStatus.INTERRUPTED, resumable=resumable)
+            self._ended.tell(state)
             used = ", ".join(flat(state["devices"]))
             text = f"run {name} was interrupted when the daemon ended without notice; its devices were {used}"
             if resumable:
                 text += f"; `picobridge resume {name}` goes on with it"
             self._events.publish("run", text, severity="error", run=name)
 
-    def _tell_earlier(self, state: Mapping[str, Any]) -> None:
-        self._earlier[state["run"]] = to_plain(state)
-        self._uplink.retain(self._topics.run_state(state["run"]), dumps(state))
-
     async def settle_interrupted(self, left: Mapping[str, Any]) -> None:
         """Take an interrupted run off the journal once all its devices were connected, and so switched off."""
-        for name in left:
-            used = flat(self._earlier[name]["devices"])
+        for name, entry in left.items():
+            used = flat(entry.get("devices", {}))
             for supervisor in [self._devices[device] for device in used if device in self._devices]:
                 if supervisor.device.interface == "potentiostat":
                     await supervisor.connection.made.wait()
@@ -282,7 +288,7 @@ class Runs:
         """Never one that was used before, though the daemon is started again within a second or the clock set back."""
         while True:
             name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{next(self._numbers)}"
-            if not (name in self._runs or name in self._earlier or await self._records.has(name)):
+            if not (name in self._runs or name in self._ended or await self._records.has(name)):
                 return name
 
     def _entry(self, run: Run) -> dict[str, Any]:
@@ -306,10 +312,13 @@ class Runs:
             if run.resumable:
                 await self._journal.keep(run.run, self._entry(run))
             await self._journal.end(run.run)
+            await self._ended.remember(run.run)
         except OSError as error:
             LOG.error("the run journal cannot be written: %s", error)
         await self._records.end(run)
         run.publish_end()
+        self._ended.add(run.describe(), run.items)
+        del self._runs[run.run]
         severity = {RunStatus.FINISHED: "info", RunStatus.ABORTED: "warning"}.get(run.status, "error")
         if isinstance(run.error, Refused | InvalidValue):  # the person who asked is told; nothing is broken
             severity = "warning"
@@ -323,15 +332,7 @@ class Runs:
         )
         if run.broke is not None:
             LOG.error("run %s failed by an internal error", run.run, exc_info=run.broke)
-        self._forget_old()
-
-    def _forget_old(self) -> None:
-        ended = [run for run in self._runs.values() if run.status is not RunStatus.RUNNING]
-        for run in ended[: max(0, len(ended) - KEPT)]:
-            del self._runs[run.run]
-            self._uplink.retain(self._topics.run_state(run.run), b"")
-            self._uplink.retain(self._topics.run_result(run.run), b"")
-            self._records.forget(run.run)
+        run.let_go()
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,30 +348,3 @@ class _Plan:
 
 def _fields(parsed: Any) -> dict[str, Any]:
     return {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
-
-
-def _earlier(name: str, entry: Mapping[str, Any], status: str, *, resumable: bool) -> dict[str, Any]:
-    """The state of a run of an earlier daemon, out of its journal (which an older version may have written)."""
-    return {
-        "run": name,
-        "procedure": entry.get("procedure", ""),
-        "parameters": entry.get("parameters", {}),
-        "devices": entry.get("devices", {}),
-        "status": status,
-        "step": entry.get("step", ""),
-        "fraction": None,
-        "values": {},
-        "started_ns": entry.get("started_ns"),
-        "ended_ns": entry.get("ended_ns") or time.time_ns(),
-        "error": entry.get("error"),
-        "streams": {},
-        "health": {"enabled": False},
-        "folder": entry.get("folder"),
-        "question": None,
-        "pause": None,
-        "pausable": False,
-        "resumable": resumable,
-        "resumes": None,
-        "resumed_by": None,
-        "parts": [],
-    }

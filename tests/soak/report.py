@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import linear_regression, mean, median
 from typing import Any
 
-from bridge.daemon.runs import KEPT
+from bridge.daemon.ended_runs import KEPT
 
 from .account import Row
 from .judge import counted

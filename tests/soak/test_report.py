@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bridge.daemon.runs import KEPT
+from bridge.daemon.ended_runs import KEPT
 
 from .report import as_json, judge_use, table, uses
 from .service import Life, Mark
