@@ -71,8 +71,12 @@ class Records:
         by: str = "",
         resumes: str = "",
         expected_bytes: int = 0,
+        promised_bytes: int = 0,
     ) -> None:
-        """`devices` are role and supervisor by device. Raises `RunFailed` if the run cannot be recorded."""
+        """`devices` are role and supervisor by device; `promised_bytes` is room that others need.
+
+        Raises `RunFailed` if the run cannot be recorded.
+        """
         caller = CALLER.get()
         run.described = Description(
             run.run,
@@ -96,7 +100,9 @@ class Records:
             safety=safety.at_the_start(self._interlocks.state(time.monotonic())),
         )
         if self._recorder is not None:
-            run.recording = await self._recorder.begin(run.described, expected_bytes=expected_bytes)
+            run.recording = await self._recorder.begin(
+                run.described, expected_bytes=expected_bytes, promised_bytes=promised_bytes
+            )
         self._under_way[run.run] = _Kept(run.described, run.recording, frozenset(devices))
         self._publish(run.described)
 

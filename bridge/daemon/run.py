@@ -348,6 +348,10 @@ class Run:
             "parts": self.parts.describe(),
         }
 
+    def count_samples(self) -> int:
+        """How many were taken so far, by all its devices."""
+        return sum(each["next_index"] - each["first_index"] for each in self.streams().values())
+
     def streams(self) -> dict[str, Any]:
         """Which samples are this run's: from `first_index` up to but without `next_index`."""
         return {

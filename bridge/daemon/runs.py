@@ -29,7 +29,7 @@ from .items import Items
 from .journal import Journal
 from .records import Records
 from .run import Run, RunStatus
-from .space import expected_bytes
+from .space import Promised, expected_bytes
 from .streams import Streams
 from .supervisor import DeviceSupervisor
 from .watch_options import WatchOptions, parse_watch
@@ -72,6 +72,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._numbers = itertools.count(1)
         self._stops = 0
+        self._promised = Promised()
 
     def use(self, watch: WatchOptions) -> None:
         """The health watch of runs that start from now on."""
@@ -129,8 +130,12 @@ class Runs:
             leases = await self._guard.leases.acquire_for_run([each.name for each in claimed], run.run, by)
             players = {s.name: (role, s) for role, several in cast.items() for s in several}
             needed = expected_bytes(plan.parsed, sum(supervisor.pump is not None for supervisor in run.supervisors))
-            self._streams.require_room(needed)
-            await self._records.begin(run, players, by=by, resumes=resumes, expected_bytes=needed)
+            promised = self._promised.bytes
+            self._streams.require_room(needed, promised)
+            self._promised.add(run.run, needed, run.count_samples)
+            await self._records.begin(
+                run, players, by=by, resumes=resumes, expected_bytes=needed, promised_bytes=promised
+            )
             run.asked = {"given": to_plain(parameters), "watch": watch}
             await self._journal.begin(run.run, self._entry(run))
             if self._stops != stops:
@@ -138,6 +143,7 @@ class Runs:
                 raise Refused("everything was stopped while the run was about to start; it was not started")
         except BaseException:
             self._give_back(claimed, leases)
+            self._promised.remove(run.run)
             await self._records.abandon(run)
             raise
         self._runs[run.run] = run
@@ -316,6 +322,7 @@ class Runs:
         except OSError as error:
             LOG.error("the run journal cannot be written: %s", error)
         await self._records.end(run)
+        self._promised.remove(run.run)
         run.publish_end()
         self._ended.add(run.describe(), run.items)
         del self._runs[run.run]

@@ -126,8 +126,8 @@ class Streams:
         del self._pumps[pump.stream]
         self._durable.pop(pump.stream, None)
 
-    def require_room(self, expected_bytes: int) -> None:
-        """Raises `RunFailed` where a run's samples would not fit."""
+    def require_room(self, expected_bytes: int, promised_bytes: int) -> None:
+        """Raises `RunFailed` where a run's samples would not fit beside what is promised to others."""
         try:
             free = self.spool.free_bytes()
         except OSError as error:
@@ -136,11 +136,13 @@ class Streams:
                 operation="run",
                 hint="Is the disk of the state directory there?",
             ) from error
-        needed = self._options.reserve_bytes + expected_bytes
+        needed = self._options.reserve_bytes + expected_bytes + promised_bytes
         if self.spool.exhausted or free < needed:
             raise RunFailed(
                 f"the disk of {self._folder} is too full to begin a run: {free / 1e6:.0f} MB are free, "
-                f"{needed / 1e6:.0f} MB are needed" + (f"; {self.spool.lacking}" if self.spool.lacking else ""),
+                f"{needed / 1e6:.0f} MB are needed ({expected_bytes / 1e6:.0f} MB for its samples, "
+                f"{promised_bytes / 1e6:.0f} MB for runs under way)"
+                + (f"; {self.spool.lacking}" if self.spool.lacking else ""),
                 operation="begin a run",
                 hint=HINTS[FaultKind.EXHAUSTED],
             )

@@ -35,13 +35,13 @@ class Recorder:
         self._reserve_bytes = max(reserve_bytes, limit_bytes)
         self._free = free
 
-    async def begin(self, description: Description, *, expected_bytes: int = 0) -> Recording:
+    async def begin(self, description: Description, *, expected_bytes: int = 0, promised_bytes: int = 0) -> Recording:
         """A new folder `RUN_PROCEDURE` with its manifest, on disk before anything is energised.
 
-        `expected_bytes` is what the run may write. Raises `RunFailed` if the folder cannot be made or the disk is too
-        full for that.
+        `expected_bytes` is what the run may write, `promised_bytes` what those under way still may. Raises `RunFailed`
+        if the folder cannot be made or the disk is too full for that.
         """
-        folder = await asyncio.to_thread(self._prepare, description, expected_bytes)
+        folder = await asyncio.to_thread(self._prepare, description, expected_bytes, promised_bytes)
         return self._recording(folder, description)
 
     async def go_on(self, folder: Path, description: Description) -> Recording:
@@ -70,16 +70,17 @@ class Recorder:
             raw=raw,
         )
 
-    def _prepare(self, description: Description, expected_bytes: int) -> Path:
+    def _prepare(self, description: Description, expected_bytes: int, promised_bytes: int) -> Path:
         stem = _stem(description)
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             free = self._free(self.data_dir)
-            needed = self._reserve_bytes + max(self._reserve_bytes, expected_bytes)
+            needed = self._reserve_bytes + max(self._reserve_bytes, expected_bytes + promised_bytes)
             if free < needed:
                 raise RunFailed(
                     f"the disk of {self.data_dir} is too full to begin a run: {free / 1e6:.0f} MB are free, "
-                    f"{needed / 1e6:.0f} MB are needed ({expected_bytes / 1e6:.0f} MB for its samples)",
+                    f"{needed / 1e6:.0f} MB are needed ({expected_bytes / 1e6:.0f} MB for its samples, "
+                    f"{promised_bytes / 1e6:.0f} MB for runs under way)",
                     hint="Make room, or set [bridge] data_dir to a folder on another disk; "
                     "record = false runs without a record.",
                 )

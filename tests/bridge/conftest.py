@@ -28,6 +28,7 @@ from .listener import Listener, listen
 
 FAKES: dict[str, Callable[[str, Clock], Device]] = {
     "pstat": fakes.FakePotentiostat,
+    "second": fakes.FakePotentiostat,
     "stage": fakes.FakeStage,
     "relay": fakes.FakeFeedthrough,
     "gauge": fakes.FakeGauge,
