@@ -35,7 +35,7 @@ async def test_a_day_of_cycling_with_faults(tmp_path: Path, without_debug: None)
     assert set(outcome.tally.faults) == set(SCRIPT)
     found = as_json(options, outcome)
     assert found["samples"]["missing"] == 0
-    assert found["samples"]["delivered"] > 500
+    assert found["samples"]["delivered"] > 100
     assert found["recorder"]["starts"] == 2
     assert len(outcome.lives) == 3
     assert found["acknowledged"] > 0
