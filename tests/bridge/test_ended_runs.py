@@ -23,10 +23,14 @@ async def finished(r: Rig) -> str:
     return run
 
 
+def all_of(*runs: str) -> dict[str, set[str]]:
+    return {kind: set(runs) for kind in ("state", "result", "manifest")}
+
+
 async def retained_runs(address: BrokerAddress) -> dict[str, set[str]]:
     """What a client finds that comes now: the runs by the kind of topic. A message of its own tells it when it has
     everything."""
-    found: dict[str, set[str]] = {"state": set(), "result": set(), "manifest": set()}
+    found = all_of()
     async with listen(address, "picobridge/lab/runs/#", "all-there") as listener:
         await listener.client.publish("all-there", b"now", qos=1)
         await listener.until(lambda: bool(listener.of("all-there")))
@@ -46,11 +50,10 @@ async def test_those_of_an_earlier_daemon_go_too(
     async with rig(broker, devices=("pstat", "gauge")) as r:
         first = [await finished(r) for _ in range(4)]
         assert [state["run"] for state in await r.request("runs")] == first[1:]
-    assert await retained_runs(mosquitto.address) == dict.fromkeys(("state", "result", "manifest"), set(first[1:]))
+    assert await retained_runs(mosquitto.address) == all_of(*first[1:])
     async with rig(broker, devices=("pstat", "gauge")) as r:
         second = [await finished(r) for _ in range(2)]
-    kept = {first[-1], *second}
-    assert await retained_runs(mosquitto.address) == dict.fromkeys(("state", "result", "manifest"), kept)
+    assert await retained_runs(mosquitto.address) == all_of(first[-1], *second)
 
 
 async def test_an_ended_run_can_be_aborted_without_effect(rig: RigMaker) -> None:
