@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.access.permissions import STOPS
@@ -53,7 +53,11 @@ class Policy:
     def feed(self, data: bytes) -> bytes:
         """What the broker gets. Raises `InvalidValue` for what is no MQTT, and `Refused` for what is not allowed; the
         connection has to end then."""
-        return b"".join([self._passed_on(packet) for packet in self._splitter.feed(data)])
+        return b"".join(self.judged(data))
+
+    def judged(self, data: bytes) -> Iterator[bytes]:
+        """As `feed`, a packet at a time: those before a bad one are good."""
+        return (self._passed_on(packet) for packet in self._splitter.feed(data))
 
     def _passed_on(self, packet: packets.Packet) -> bytes:
         if packet.kind == packets.CONNECT:

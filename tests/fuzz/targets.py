@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import files, messages, motion, potentiostats, spool, transports
+from . import files, messages, motion, page, potentiostats, spool, transports
 from .target import Target
 
 TARGETS: Mapping[str, Target] = {
@@ -14,6 +14,7 @@ TARGETS: Mapping[str, Target] = {
         *motion.TARGETS,
         *transports.TARGETS,
         *messages.TARGETS,
+        *page.TARGETS,
         *files.TARGETS,
         *spool.TARGETS,
     )
