@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, cast
@@ -109,6 +109,10 @@ class Reporter:
     def now(self, step: str, fraction: float | None = None, **values: Any) -> None:
         self._last = time.monotonic()
         self._context.progress(step, fraction, **values)
+
+    def show(self, header: Mapping[str, Any] | None = None, items: Iterable[Mapping[str, Any]] = ()) -> None:
+        """See `Context`."""
+        self._context.show(header, items)
 
     def maybe(self, step: str, fraction: float | None = None, **values: Any) -> None:
         if time.monotonic() - self._last >= _PROGRESS_S:

@@ -32,6 +32,7 @@ from .common import (
 )
 from .context import Context
 from .description import POTENTIOSTAT_AND_ROUTES, Procedure
+from .noise_preliminary import Preliminary
 
 #: The voltage at which a cell of this field spends its time: what an instrument's input would take there is told.
 _CELL_V = 3.6
@@ -122,12 +123,13 @@ async def run(context: Context, parameters: NoiseTest) -> dict[str, Any]:
     reporter = Reporter(context)
     async with source_off_afterwards(context, potentiostat):
         await select_route(context, potentiostat, feedthrough, parameters.route)
-        record = await _record(reporter, potentiostat, parameters)
+        spec = parameters.spec(potentiostat.capabilities.integration_s)
+        record = await _record(reporter, potentiostat, parameters, Preliminary(context, spec))
         result = assess_noise(
             record["time_s"],
             record["current_a"],
             record["flags"],
-            parameters.spec(potentiostat.capabilities.integration_s),
+            spec,
             _ended(record, parameters),
         )
         burst = None
@@ -182,7 +184,9 @@ def _check(potentiostat: Potentiostat, p: NoiseTest) -> tuple[feasibility.RangeC
     return choice, notes
 
 
-async def _record(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) -> SampleBlock:
+async def _record(
+    reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest, preliminary: Preliminary
+) -> SampleBlock:
     total = p.settle_s + p.duration_s
     blocks: list[SampleBlock] = []
     reporter.now("settling" if p.settle_s else "recording", 0.0)
@@ -190,6 +194,7 @@ async def _record(reporter: Reporter, potentiostat: Potentiostat, p: NoiseTest) 
         async for block in run:
             blocks.append(block)
             if len(block):
+                await preliminary.look(blocks)
                 elapsed = float(block["time_s"][-1])
                 reporter.maybe(
                     "settling" if elapsed < p.settle_s else "recording",

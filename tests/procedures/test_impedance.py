@@ -48,6 +48,7 @@ class Lab:
     notes: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
     answer: Any = None
     on_progress: Any = None
 
@@ -63,6 +64,9 @@ class Lab:
 
     def note(self, text: str, **values: Any) -> None:
         self.notes.append(text)
+
+    def show(self, header: Any = None, items: Any = ()) -> None:
+        self.shown += items
 
     async def ask(self, question: Question) -> Answer:
         assert self.source_is_off, "a question about the tip with the source on"
@@ -150,6 +154,10 @@ async def test_the_sheet_cell(tmp_path: Path) -> None:
     assert "R0-p(R1,CPE1)-p(R2,CPE2)-W1" in page
     assert "750.1 Ohm" in page
     assert (tmp_path / "1-impedance.png").stat().st_size > 30_000
+    seen = [point for point in it.shown if point["step"] == "spectrum"]
+    for name in ("frequency_hz", "z_real_ohm", "z_imag_ohm"):
+        assert [point[name] for point in seen] == result[name], "whoever looked on saw something else"
+    assert {point["step"] for point in it.shown} == {"spectrum", "half the amplitude", "first frequency again"}
 
 
 @pytest.mark.parametrize(
@@ -306,6 +314,7 @@ async def test_a_known_circuit_by_set_points_of_current() -> None:
     assert fitted["R1"] == near(1e9, rel=0.002)
     assert fitted["C1"] == near(100e-12, rel=0.01)
     assert result["noise"]["enough"] is True
+    assert [p["frequency_hz"] for p in it.shown if p["step"] == "spectrum"] == result["frequency_hz"]
 
 
 async def test_a_nanobattery_by_set_points_of_current() -> None:

@@ -56,6 +56,16 @@ async def test_the_source_is_off_before_the_relays_move_and_after_the_test() -> 
     assert not bench.smu.on
 
 
+async def test_whoever_looks_on_sees_the_statistics_so_far_and_no_verdict() -> None:
+    bench = Bench(World())
+    result = await noise_test(bench, route="feedthrough", duration=60, settle=0)
+    shown = bench.shown_header
+    assert 10 <= shown["n"] < result["n"]
+    assert shown["averages"]["current_a"] == result["averages"]["current_a"][: shown["n"]]
+    assert sum(shown["histogram"]["counts"]) == shown["n"]
+    assert not {"verdict", "passed", "reason"}.intersection(shown)
+
+
 async def test_progress_goes_from_settling_to_done() -> None:
     bench = Bench(World())
     await noise_test(bench, route="feedthrough", duration=30, settle=10)

@@ -23,7 +23,7 @@ from drivers.techniques import CurrentSequence, VoltageSequence
 
 from ..common import Reporter
 from .parameters import SweepOptions
-from .sweep import collect
+from .sweep import collect, shown_point, shown_sweep
 
 #: Areal resistance of the LiPON nanobattery (domain note 7.2): where to begin if the area is known.
 _CELL_OHM_M2 = 130e-4
@@ -76,12 +76,15 @@ class HostSweep:
         if self.impedance_ohm is None:
             await self._pilot(waves[0], amplitude_v, bias_v)
         total = sum(wave.duration_s for wave in waves)
+        self.reporter.show(shown_sweep(step, amplitude_v, len(waves)))
         z, sigma, flags, samplings, gone, lost = [], [], [], [], 0.0, 0
         for wave in waves:
             fraction = self.begin + self.share * gone / total
             self.reporter.now(step, fraction, frequency_hz=wave.frequency_hz, impedance_ohm=self.impedance_ohm)
             point = await self._point(wave, amplitude_v, bias_v)
             gone += wave.duration_s
+            seen = shown_point(step, wave.frequency_hz, point.z_ohm, point.sigma, point.flags)
+            self.reporter.show(items=[seen])
             z.append(point.z_ohm)
             sigma.append(point.sigma)
             flags.append(point.flags)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,11 +57,13 @@ class DeviceSweep:
         blocks: list[SampleBlock] = []
         count = 0
         self._reporter.now(step, self._begin, bias_v=bias_v)
+        self._reporter.show(shown_sweep(step, amplitude_v, len(frequency_hz)))
         async with aclosing(self._potentiostat.run(technique)) as run:
             async for block in run:
                 blocks.append(block)
                 count += len(block)
                 if len(block):
+                    self._reporter.show(items=_shown_points(step, block))
                     fraction = self._begin + self._share * min(1.0, count / len(frequency_hz))
                     self._reporter.maybe(step, fraction, frequency_hz=float(block["frequency_hz"][-1]))
         whole = SampleBlock.concatenate(blocks)
@@ -75,6 +78,32 @@ class DeviceSweep:
             np.full(len(whole), np.nan),
             whole["flags"],
         )
+
+
+def shown_sweep(step: str, amplitude_v: float, points: int) -> dict[str, Any]:
+    """What the points that come are about, for whoever looks on."""
+    return {"kind": "impedance", "step": step, "amplitude_v": amplitude_v, "points": points}
+
+
+def shown_point(step: str, frequency_hz: float, z_ohm: complex, sigma: float, flags: int) -> dict[str, Any]:
+    """A point as it was measured, before anything is taken off it."""
+    return {
+        "step": step,
+        "frequency_hz": frequency_hz,
+        "z_real_ohm": z_ohm.real,
+        "z_imag_ohm": z_ohm.imag,
+        "sigma": sigma,
+        "flags": flags,
+    }
+
+
+def _shown_points(step: str, block: SampleBlock) -> list[dict[str, Any]]:
+    return [
+        shown_point(step, float(f), complex(real, imag), math.nan, int(flags))
+        for f, real, imag, flags in zip(
+            block["frequency_hz"], block["z_real_ohm"], block["z_imag_ohm"], block["flags"], strict=True
+        )
+    ]
 
 
 def frequencies_of(p: SweepOptions, highest_hz: float) -> Floats:
