@@ -2,7 +2,7 @@
 
 const RANK = { observer: 1, operator: 2, administrator: 3 };
 const OBSERVER = [
-  "ping", "devices", "procedures", "runs", "faults", "rules", "leases", "streams", "replay", "recorded", "history",
+  "ping", "devices", "procedures", "runs", "items", "faults", "rules", "outlook", "leases", "streams", "replay", "recorded", "history",
   "stop", "emergency_stop",
 ];
 const OPERATOR = [

@@ -1,0 +1,91 @@
+// The chamber as it is now, and what may be done in it.
+
+import { h, replace, setText } from "../dom.js";
+import { drawAnswer } from "./chamber/answers.js";
+import { drawChamber } from "./chamber/drawing.js";
+import { answersOf, chamberOf } from "./chamber/state.js";
+import { facts } from "./chamber/words.js";
+
+const EVERY_MS = 1000;
+/** An answer that is older than this says nothing about now. */
+const OLD_MS = 5000;
+
+export const chamber = {
+  id: "chamber",
+  title: "Chamber",
+  mount(root, context) {
+    new Chamber(root, context);
+  },
+};
+
+class Chamber {
+  constructor(root, { lab, signal, watch }) {
+    this._lab = lab;
+    this._signal = signal;
+    this._outlook = null;
+    this._heardAt = 0;
+    this._failed = "";
+    this._answersShown = "";
+    this._factsShown = "";
+    this._doubt = h("p", { class: "notice danger", role: "status", hidden: true });
+    this._drawing = h("div", { class: "chamber-picture" });
+    this._facts = h("dl", { class: "facts number" });
+    this._answers = h("div", { class: "answers" });
+    root.append(
+      h("h1", { class: "title" }, "Chamber"),
+      this._doubt,
+      h(
+        "div",
+        { class: "chamber-parts" },
+        h("section", { class: "panel", "aria-label": "Drawing" }, this._drawing),
+        h("section", { class: "panel", "aria-label": "What is known" }, h("h2", {}, "What is known"), this._facts),
+      ),
+      this._answers,
+    );
+    watch(lab, ["status", "device", "health"], () => this._draw());
+    const timer = setInterval(() => this._tick(), EVERY_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
+    document.addEventListener("visibilitychange", () => this._tick(), { signal });
+    this._tick();
+  }
+
+  async _tick() {
+    this._draw();
+    if (this._asking || document.hidden || this._lab.doubt) return;
+    this._asking = true;
+    try {
+      this._outlook = await this._lab.ask("outlook", {}, { patience: 4 });
+      this._heardAt = performance.now();
+      this._failed = "";
+    } catch (error) {
+      this._failed = error.message;
+    } finally {
+      this._asking = false;
+    }
+    if (!this._signal.aborted) this._draw();
+  }
+
+  /** Why what is drawn may not be so; "" if it is. */
+  get doubt() {
+    if (this._lab.doubt) return this._lab.doubt;
+    if (!this._outlook) return this._failed;
+    const old = performance.now() - this._heardAt;
+    if (old < OLD_MS) return "";
+    return `The daemon has not said for ${Math.round(old / 1000)} s what may be done${this._failed ? `: ${this._failed}` : "."}`;
+  }
+
+  _draw() {
+    const { doubt } = this;
+    const devices = [...this._lab.devices.values()];
+    const known = chamberOf(devices, this._outlook, doubt);
+    setText(this._doubt, doubt ? `What is drawn may not be so. ${doubt}` : "");
+    this._doubt.hidden = !doubt;
+    replace(this._drawing, drawChamber(known));
+    const rows = facts(known);
+    if (this._factsShown !== (this._factsShown = JSON.stringify(rows))) {
+      replace(this._facts, rows.map(([what, text, sure]) => [h("dt", {}, what), h("dd", { class: sure ? "" : "doubt", "data-fact": what }, text)]));
+    }
+    const answers = answersOf(devices, this._outlook, doubt);
+    if (this._answersShown !== (this._answersShown = JSON.stringify(answers))) replace(this._answers, answers.map(drawAnswer));
+  }
+}
