@@ -7,12 +7,12 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells prometheus
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node umockdev chromium shells
+test: $(READY_DEV) mosquitto node umockdev chromium shells prometheus
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -76,6 +76,9 @@ chromium:
 
 shells:
 	@./tools/have-shells
+
+prometheus:
+	@./tools/have-prometheus
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -22,6 +22,9 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, data
 hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+#: Where `tools/have-prometheus` unpacks it.
+PROMETHEUS = Path(__file__).parents[1] / "build" / "prometheus" / "usr" / "bin" / "prometheus"
+
 _watch = Watch()
 _LEFT_OUT = pytest.StashKey[set[str]]()
 
@@ -66,6 +69,8 @@ def _missing() -> dict[str, str]:
         missing["browser"] = "install chromium"
     if not all(shutil.which(program, path=search) for program in ("systemd-analyze", "systemd-sysusers")):
         missing["systemd"] = "install systemd"
+    if not (PROMETHEUS.is_file() or shutil.which("prometheus", path=search)):
+        missing["prometheus"] = "tools/have-prometheus, or install prometheus"
     if not all(shutil.which(program, path=search) for program in ("zsh", "fish", "man", "mandoc")):
         missing["shells"] = "install zsh, fish, man-db and mandoc"
     if not all(shutil.which(program, path=search) for program in ("umockdev-run", "udevadm", "unshare")):
