@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from .quantiles import student
 from .statistics import Floats, drift
 
 #: Cycles needed for a fit with an interval.
@@ -82,6 +82,6 @@ def forecast(
     away = at_cycle - float(n.mean())
     expected = float(logs.mean()) + slope * away
     slope_doubt = (math.log1p(-fade.interval[0]) - math.log1p(-fade.interval[1])) / 2 * abs(away)
-    t = float(special.stdtrit(len(n) - 2, 0.5 + confidence / 2))
+    t = student(0.5 + confidence / 2, len(n) - 2)
     half = math.hypot(slope_doubt, t * fade.scatter * math.sqrt(1 + 1 / len(n)))
     return Forecast(at_cycle, math.exp(expected), (math.exp(expected - half), math.exp(expected + half)))

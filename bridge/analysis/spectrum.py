@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from .statistics import Floats, detrended
 
@@ -64,6 +63,8 @@ def integrator_suppression_db(frequency_hz: float, integration_s: float) -> floa
 
 def spectrum(time_s: Floats, current_a: Floats, integration_s: float | None = None) -> Spectrum:
     """Spectrum of an evenly sampled record (intervals as the median one; NaN is bridged by a straight line)."""
+    from scipy import signal  # takes long to import
+
     n = len(current_a)
     if n < 16:
         return Spectrum(math.nan, np.empty(0), np.empty(0), ())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from .quantiles import chi_squared, normal, student
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,23 +48,23 @@ def mean_half_width(std: float, n_effective: float, confidence: float = 0.90) ->
     """Half the two-sided confidence interval of a mean. Infinite where there are not two independent samples."""
     if n_effective <= 1:
         return math.inf
-    return float(special.stdtrit(n_effective - 1, 0.5 + confidence / 2)) * std / math.sqrt(n_effective)
+    return student(0.5 + confidence / 2, n_effective - 1) * std / math.sqrt(n_effective)
 
 
 def sigma_upper_bound(std: float, n: int, confidence: float = 0.95) -> float:
     """One-sided upper bound of the true standard deviation: s sqrt((n - 1) / chi2(1 - confidence, n - 1))."""
-    return std * math.sqrt((n - 1) / float(special.chdtri(n - 1, confidence)))
+    return std * math.sqrt((n - 1) / chi_squared(confidence, n - 1))
 
 
 def sigma_lower_bound(std: float, n: float, confidence: float = 0.95) -> float:
     """One-sided lower bound of the true standard deviation; `n` may be an effective number."""
-    return std * math.sqrt((n - 1) / float(special.chdtri(n - 1, 1 - confidence)))
+    return std * math.sqrt((n - 1) / chi_squared(1 - confidence, n - 1))
 
 
 def tolerance_factor(n: int, coverage: float = 0.95, confidence: float = 0.95) -> float:
     """k such that mean ± k s holds `coverage` of all readings with `confidence` (two-sided normal, Howe 1969)."""
-    z = float(special.ndtri((1 + coverage) / 2))
-    return z * math.sqrt((n - 1) * (1 + 1 / n) / float(special.chdtri(n - 1, confidence)))
+    z = normal((1 + coverage) / 2)
+    return z * math.sqrt((n - 1) * (1 + 1 / n) / chi_squared(confidence, n - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def drift(time_s: Floats, values: Floats, confidence: float = 0.90) -> Drift:
     for lag in range(1, min(lags, n - 1) + 1):
         total += 2 * (1 - lag / (lags + 1)) * float(np.dot(score[lag:], score[:-lag]))
     error = math.sqrt(max(total, 0.0) * n / (n - 2)) / spread
-    return Drift(slope, float(special.stdtrit(n - 2, 0.5 + confidence / 2)) * error)
+    return Drift(slope, student(0.5 + confidence / 2, n - 2) * error)
 
 
 def detrended(time_s: Floats, values: Floats) -> Floats:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.client import Run
+from bridge.daemon.preloading import preload
 from bridge.daemon.web_config import WebConfig
 from bridge.demo.show import SPEED, Stage, on_stage, perform
 from bridge.web.server import Door, serving
@@ -55,6 +56,7 @@ async def run_demo(args: argparse.Namespace) -> int:
         raise InvalidValue(f"--speed is {args.speed}; a number greater than zero is accepted")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     face = TerminalFace(quiet=args.json)
+    preload()
     async with (
         on_stage(seed=args.seed, speed=args.speed, port=args.port) as stage,
         _page(stage) as page,

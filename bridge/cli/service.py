@@ -11,6 +11,7 @@ from pathlib import Path
 from bridge.daemon import logs
 from bridge.daemon.config import load
 from bridge.daemon.daemon import Daemon
+from bridge.daemon.preloading import preload
 from bridge.web.server import opened, serving
 
 from .output import print_json
@@ -34,6 +35,7 @@ async def run_daemon(args: argparse.Namespace) -> int:
     logs.configure(verbose=args.verbose)
     faulthandler.enable()  # where every thread was, when the watchdog's SIGABRT comes
     config = load(args.config)
+    preload()
     daemon = Daemon(config, file=args.config.absolute())
     daemon.handle_signals()  # before it starts: a signal may come while devices are looked for
     with opened(config.web) as door:
