@@ -24,8 +24,8 @@ from .permissions import STOPS
 #: How a file of ours begins, which may be written again.
 HEADER = "# Written by `picobridge broker-config`; what is changed here is lost when it is written again.\n"
 
-#: Below the prefix: what the daemon says to everybody.
-BROADCAST = ("status", "health", "events", "devices/#", "runs/#")
+#: Below the prefix: what the daemon says to everybody; and whether its broker is connected with another one.
+BROADCAST = ("status", "health", "events", "devices/#", "runs/#", "link")
 #: Below the prefix, then a level with the user's name: what the daemon says to one of them.
 PERSONAL = ("reply", "replay")
 

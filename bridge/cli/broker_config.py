@@ -11,11 +11,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from bridge.access import mosquitto
+from bridge.access import mosquitto, mosquitto_bridge
 from bridge.access.certificates import make_certificates
 from bridge.access.options import Access
 from bridge.daemon.config import Config, parse
 from bridge.daemon.problems import Problems
+from bridge.transfer.mqtt import BrokerAddress, hide_password
 from drivers import toml_text
 from drivers.errors import ConfigurationError, InvalidValue, PermissionDenied
 
@@ -28,7 +29,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "broker-config",
         help="write a Mosquitto configuration for the users of a bridge",
         description="Write mosquitto.conf and an ACL file for the users in [access] of a configuration, and with "
-        "--make-certificates a small CA with certificates for the broker, the daemon and each user. Starts nothing. "
+        "--make-certificates a small CA with certificates for the broker, the daemon and each user. With --bridge-to "
+        "also what connects this broker with another one; without users that is all (bridge.conf). Starts nothing. "
         "No certificate or key is ever overwritten: those that are missing are made.",
     )
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
@@ -36,6 +38,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--port", type=int, default=8883, metavar="N", help="for certificates (default 8883)")
     parser.add_argument(
         "--passwords", action="store_true", help="also users with a password instead of a certificate, on the next port"
+    )
+    parser.add_argument(
+        "--bridge-to", metavar="URL", help="another broker from which this bridge is to be used too: mqtts://host:8883"
     )
     parser.add_argument("--make-certificates", action="store_true", help="make those that are missing, with openssl")
     parser.add_argument(
@@ -64,15 +69,30 @@ async def run_broker_config(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> None:
-    config, access, page = _load(args.config)
+    config, page = _load(args.config)
     folder: Path = args.out.resolve()
+    access = config.access
+    to = _checked_address(args.bridge_to, access) if args.bridge_to else None
+    if access is None:
+        if to is None:
+            raise ConfigurationError(
+                f'{args.config}: access is missing; accepted: [access.users.NAME] with role = "operator"'
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_bridge_only(folder, config, to)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     host = config.broker.address.host if config.broker.address is not None else socket.gethostname()
     discovery = config.home_assistant.prefix if config.home_assistant is not None else ""
-    files = {
-        folder / "mosquitto.conf": mosquitto.configuration(folder, args.port, args.passwords),
-        folder / "acl": mosquitto.acl(config.topics, access, discovery, page=page is not None),
-    }
+    texts = [
+        mosquitto.configuration(folder, args.port, args.passwords),
+        mosquitto.acl(config.topics, access, discovery, page=page is not None),
+    ]
+    if to is not None:
+        link = _link(access)
+        texts[0] += "\n" + mosquitto_bridge.connection(config.topics, to, link, folder)
+        texts[1] += mosquitto_bridge.acl(config.topics, link)
+    files = {folder / "mosquitto.conf": texts[0], folder / "acl": texts[1]}
     mosquitto.write(files)
     made = list(files)
     if args.passwords and not (folder / "passwords").exists():
@@ -94,7 +114,34 @@ def _write(args: argparse.Namespace) -> None:
     _tell_next(args, folder, host, access)
 
 
-def _load(path: Path) -> tuple[Config, Access, list[str] | None]:
+def _checked_address(url: str, access: Access | None) -> BrokerAddress:
+    to = BrokerAddress.parse(url)
+    if access is not None and not to.tls:
+        raise InvalidValue(f"--bridge-to is {hide_password(url)!r}; accepted where there are users: mqtts://host:8883")
+    if access is None and to.tls:
+        raise InvalidValue(
+            f"--bridge-to is {hide_password(url)!r}; accepted without users: mqtt://host",
+            hint="[access.users.NAME] in the configuration, as docs/access.md has it, for one that is encrypted.",
+        )
+    if access is not None and _link(access) in access.users:
+        raise ConfigurationError(f"access.users has {_link(access)}, which is the broker's own; accepted: another name")
+    return to
+
+
+def _link(access: Access) -> str:
+    """Who the connection with the other broker is."""
+    return f"{access.daemon}-{mosquitto_bridge.LINK}"
+
+
+def _write_bridge_only(folder: Path, config: Config, to: BrokerAddress) -> None:
+    path = folder / "bridge.conf"
+    mosquitto.write({path: mosquitto.HEADER + mosquitto_bridge.connection(config.topics, to)})
+    print(f"wrote {path}")
+    print("\nNext, on the computer of the broker that the daemon uses:")
+    print(f"    sudo cp {path} /etc/mosquitto/conf.d/ && sudo systemctl restart mosquitto")
+
+
+def _load(path: Path) -> tuple[Config, list[str] | None]:
     """As the daemon does, but for files that are yet to be made. Last the names of the page, None if there is none."""
     problems = Problems(str(path))
     try:
@@ -108,9 +155,7 @@ def _load(path: Path) -> tuple[Config, Access, list[str] | None]:
     page = content.pop("web", None)
     config = parse(content, problems, path.parent)
     problems.raise_if_any()
-    if config.access is None:
-        raise ConfigurationError(f'{path}: access is missing; accepted: [access.users.NAME] with role = "operator"')
-    return config, config.access, _names_of(page)
+    return config, _names_of(page)
 
 
 def _names_of(page: Any) -> list[str] | None:
@@ -124,6 +169,7 @@ def _names_of(page: Any) -> list[str] | None:
 def _tell_next(args: argparse.Namespace, folder: Path, host: str, access: Access) -> None:
     user = next(iter(access.users))
     own = ["acl", "broker.key", *(["passwords"] if args.passwords else [])]
+    own += ["daemon.key"] if args.bridge_to else []
     print("\nNext:")
     if not (folder / "broker.pem").exists():
         print(

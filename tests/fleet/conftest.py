@@ -14,9 +14,10 @@ from bridge.daemon.daemon import Daemon
 from bridge.transfer.mqtt import BrokerAddress
 from drivers.clock import Clock
 from drivers.interfaces import Device
+from tests.access.conftest import certificates, site
 from tests.bridge.conftest import FAKES, mosquitto
 
-__all__ = ["mosquitto"]
+__all__ = ["certificates", "mosquitto", "site"]
 
 DaemonMaker = Callable[..., AbstractAsyncContextManager[Daemon]]
 
