@@ -33,6 +33,7 @@ from .guard import Guard
 from .line import Streams
 from .policy import Account, Policy
 from .relay import Relay
+from .run_files import RunFiles
 from .users import Users, tls_context
 
 LOG = logging.getLogger("picobridge.web")
@@ -118,6 +119,7 @@ class Server:
         self._users = Users(lambda: daemon.config.access)
         self._roles = _roles(daemon.config)
         self._assets = Assets()
+        self._run_files = RunFiles(lambda: daemon.config.data_dir)
         self._relay = Relay(self._dial, self._policy)
         names = (*config.names, *(() if is_loopback(config.host) else (config.host,)))
         app = web.Application()
@@ -125,6 +127,7 @@ class Server:
         app.router.add_get("/", self._index, allow_head=False)
         app.router.add_get("/static/{name:.+}", self._static, allow_head=False)
         app.router.add_get("/config.json", self._about, allow_head=False)
+        app.router.add_get("/runs/{run}/{name:.+}", self._of_run, allow_head=False)
         app.router.add_get(RELAY, self._mqtt, allow_head=False)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         self._server: asyncio.Server | None = None
@@ -168,6 +171,10 @@ class Server:
     async def _static(self, request: web.Request) -> web.StreamResponse:
         self._users.of(request)
         return await self._assets.answer(request, request.match_info["name"])
+
+    async def _of_run(self, request: web.Request) -> web.StreamResponse:
+        self._users.of(request)
+        return await self._run_files.answer(request.match_info["run"], request.match_info["name"])
 
     async def _about(self, request: web.Request) -> web.StreamResponse:
         daemon, user = self._daemon, self._users.of(request)

@@ -13,6 +13,7 @@ import pytest
 from bridge.daemon.config import BrokerConfig
 from bridge.daemon.web_config import WebConfig
 from bridge.web.server import opened, serving
+from tests.bridge.fakes import ramp
 from tests.bridge.listener import Listener
 from tests.client.conftest import BenchMaker, bench
 
@@ -146,3 +147,23 @@ async def test_the_end_of_the_daemon_is_said(site: SiteMaker) -> None:
             assert await socket.receive_bytes(timeout=10) == WELCOME
             said = asyncio.create_task(farewell(socket))
         assert (await said).data == 1001
+
+
+@pytest.mark.parametrize(("limit", "value"), [("BACKLOG_BYTES", 100_000), ("STALLED_S", 0.05)])
+async def test_a_browser_that_takes_nothing_is_hung_up_on_and_samples_go_on(
+    site: SiteMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(f"bridge.web.line.{limit}", value)
+    async with site(devices=("pstat",)) as s, s.mqtt() as socket:
+        s.rig.device("pstat").script = lambda technique: ramp(3000, 10)
+        await socket.send_bytes(CONNECT + subscribe_packet("much"))
+        assert await socket.receive_bytes(timeout=10) == WELCOME
+        run = await s.rig.run(technique="galvanostatic", current_a="10 pA", duration_s="30 s")
+        sent = 0
+        while "does not take what it has asked for" not in caplog.text:
+            await s.rig.listener.client.publish("much", bytes(500_000))
+            sent += 1
+            assert sent < 200, "it was not hung up on"
+        assert (await s.rig.result(run))["status"] == "finished"
+        topic = f"{s.rig.prefix}/devices/pstat/samples"
+        await s.rig.listener.until(lambda: s.rig.listener.count(topic) == 3000)
