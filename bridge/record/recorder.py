@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from drivers.errors import ConfigurationError, RunFailed
 
@@ -14,6 +17,8 @@ from .description import Description
 from .files import file_name, sync_folder
 from .raw import RawFiles
 from .recording import Recording, free_bytes
+
+T = TypeVar("T")
 
 #: So much must stay free on the disk, for what is queued and for results; twice as much to start a run.
 RESERVE_BYTES = 100_000_000
@@ -39,18 +44,19 @@ class Recorder:
         """A new folder `RUN_PROCEDURE` with its manifest, on disk before anything is energised.
 
         `expected_bytes` is what the run may write, `promised_bytes` what those under way still may. Raises `RunFailed`
-        if the folder cannot be made or the disk is too full for that.
+        if the folder cannot be made, the disk is too full for that, or no thread can be started.
         """
-        folder = await asyncio.to_thread(self._prepare, description, expected_bytes, promised_bytes)
-        return self._recording(folder, description)
+        work = partial(self._prepare, description, expected_bytes, promised_bytes)
+        thread, folder = await self._in_new_thread(work)
+        return self._recording(folder, description, thread)
 
     async def go_on(self, folder: Path, description: Description) -> Recording:
         """With a folder of the run that was left. Raises `RunFailed` if it cannot be written."""
         try:
-            raw = await asyncio.to_thread(RawFiles, folder)
+            thread, raw = await self._in_new_thread(partial(RawFiles, folder))
         except OSError as error:
             raise self._cannot(error) from error
-        return self._recording(folder, description, raw)
+        return self._recording(folder, description, thread, raw)
 
     def named(self, folder: Path, description: Description) -> Path:
         """The folder under the name of its run, where that was not known when it was made. Raises `OSError`."""
@@ -60,10 +66,29 @@ class Recorder:
         path = new_folder(self.data_dir, stem)
         return folder.rename(path)  # over the new one, which is empty
 
-    def _recording(self, folder: Path, description: Description, raw: RawFiles | None = None) -> Recording:
+    async def _in_new_thread(self, work: Callable[[], T]) -> tuple[ThreadPoolExecutor, T]:
+        """The thread is the recording's from now on: one that was begun lacks none later. Raises what `work` raises."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="picobridge-record")
+        try:
+            try:
+                working = asyncio.get_running_loop().run_in_executor(thread, work)
+            except RuntimeError as error:
+                raise RunFailed(
+                    f"the run cannot be recorded: {error}",
+                    hint="The system lets this user have no more threads: look at ulimit -u, or TasksMax of the unit.",
+                ) from error
+            return thread, await working
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+
+    def _recording(
+        self, folder: Path, description: Description, thread: ThreadPoolExecutor, raw: RawFiles | None = None
+    ) -> Recording:
         return Recording(
             folder,
             description,
+            thread,
             limit_bytes=self._limit_bytes,
             reserve_bytes=self._reserve_bytes,
             free=self._free,

@@ -58,6 +58,7 @@ class Recording:
         self,
         folder: Path,
         description: Description,
+        thread: ThreadPoolExecutor,
         *,
         limit_bytes: int,
         reserve_bytes: int,
@@ -87,7 +88,7 @@ class Recording:
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._synced = self._looked = time.monotonic()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="picobridge-record")
+        self._thread = thread
         self._task = asyncio.create_task(self._serve(), name=f"record {folder.name}")
 
     # --- while the run goes ------------------------------------------------------------------------------------

@@ -482,11 +482,11 @@ CATALOGUE: tuple[Fault, ...] = (
     _row(
         61,
         "out of descriptors, memory, processes",
-        "RLIMIT_NOFILE and RLIMIT_AS of the running daemon set to what it has",
-        "fault `disk`, and why a replay is refused; the run goes on",
+        "RLIMIT_NOFILE, RLIMIT_AS and RLIMIT_NPROC of the running daemon set to what it has",
+        "fault `disk`, and why a replay or another run is refused; the run goes on",
         "test_61_out_of_descriptors",
         "test_61_no_more_memory",
-        pending="processes: RLIMIT_NPROC does not bind root, as whom the tests run",
+        "test_61_no_more_threads",
     ),
     _row(
         62,

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.timeout(60)
 
 #: Without them the tests that need them are not there.
 STRACE = [path for path in [shutil.which("strace")] if path]
+SETPRIV = [path for path in [shutil.which("setpriv")] if path and os.geteuid() == 0]
 MOUNT = [path for path in [shutil.which("mount")] if path and os.geteuid() == 0 and shutil.which("unshare")]
 QUICK = {**SECONDS, "interval_s": "0.02 s", "duration_s": "60 s"}
 
@@ -200,3 +201,46 @@ async def test_61_no_more_memory(path: RigMaker, tmp_path: Path) -> None:
             assert (await rig.lab.faults())["open"] == []
             await ended(process)
         await rig.check(quiet="it needs no more than it has")
+
+
+def tasks_of(user: int) -> int:
+    """How many threads the processes of a user have: what RLIMIT_NPROC is about."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if process.stat().st_uid == user:
+                count += len(os.listdir(process / "task"))
+    return count
+
+
+async def limit_tasks(setpriv: str, user: int, process: int, count: int) -> None:
+    """Only the user itself may do that, without a right that root need not have in a container."""
+    command = (setpriv, "--reuid", str(user), "--clear-groups", "prlimit", "--pid", str(process), f"--nproc={count}:")
+    limiting = await asyncio.create_subprocess_exec(*command)
+    assert await limiting.wait() == 0
+
+
+@pytest.mark.parametrize("setpriv", SETPRIV)
+async def test_61_no_more_threads(path: RigMaker, tmp_path: Path, setpriv: str) -> None:
+    """61. The daemon, a user of its own that may open what root may, can start no more threads in the middle of a run,
+    which goes on. Another run is refused: it could not be recorded. When threads are to be had again, it begins."""
+    user = 1_000_000 + os.getpid()  # a limit of processes binds neither root nor one user alone
+    rights = [f"--{kind}=-all,+dac_override" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+    before = (setpriv, "--reuid", str(user), "--clear-groups", *rights)
+    async with path("pstat", "emstat", speed=50.0, with_daemon=False) as rig:
+        async with daemon_process(write_config(tmp_path, rig), rig, before=before) as process:
+            await rig.connection("emstat", "connected")
+            run = await rig.measuring(samples=10, **QUICK)
+            await limit_tasks(setpriv, user, process.pid, tasks_of(user))
+            error = await rig.refused(rig.start("emstat", **QUICK))
+            rig.told(error, RunFailed, "")
+            assert "can't start new thread" in error.message
+            assert not rig.witness.is_on("emstat")
+            await rig.arrived("pstat", rig.recorder.samples("pstat") + 50)
+            await limit_tasks(setpriv, user, process.pid, 1000)
+            await rig.measured("emstat", **{**QUICK, "duration_s": "0.5 s"})
+            await run.abort()
+            await on_disk(rig)
+            assert (await rig.lab.faults())["open"] == []
+            await ended(process)
+        await rig.check()
