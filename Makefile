@@ -7,12 +7,12 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells prometheus
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells prometheus node-red
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node umockdev chromium shells prometheus
+test: $(READY_DEV) mosquitto node umockdev chromium shells prometheus node-red
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -79,6 +79,9 @@ shells:
 
 prometheus:
 	@./tools/have-prometheus
+
+node-red:
+	@./tools/have-node-red
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

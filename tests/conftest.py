@@ -69,6 +69,8 @@ def _missing() -> dict[str, str]:
         missing["browser"] = "install chromium"
     if not all(shutil.which(program, path=search) for program in ("systemd-analyze", "systemd-sysusers")):
         missing["systemd"] = "install systemd"
+    if not (shutil.which("node") and (Path(__file__).parent / "node-red" / "node_modules" / "node-red").is_dir()):
+        missing["node_red"] = "install Node.js and npm, then tools/have-node-red"
     if not (PROMETHEUS.is_file() or shutil.which("prometheus", path=search)):
         missing["prometheus"] = "tools/have-prometheus, or install prometheus"
     if not all(shutil.which(program, path=search) for program in ("zsh", "fish", "man", "mandoc")):
