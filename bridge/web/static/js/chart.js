@@ -28,6 +28,7 @@ export class Chart {
     this._readout = h("output", { class: "chart-readout number" });
     this._plot = h("div", { class: "chart-plot", role: "img", "aria-label": `Chart: ${options.label}` });
     this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", { class: "chart-label" }, options.label), " ", this._unit, this._legend(), this._readout), this._plot);
+    this.element.chart = this;
     host.append(this.element);
     this.data = [[], ...this.options.series.map(() => [])];
     this.plot = new uPlot(this._describe(), this.data, this._plot);

@@ -21,13 +21,16 @@ export function si(value, unit = "", digits = 3) {
   return join(cut(number), said);
 }
 
-/** As `si`, number and unit apart and trailing zeros kept, so that a live number keeps its width. */
-export function parts(value, unit = "", digits = 3) {
+/**
+ * As `si`, number and unit apart and trailing zeros kept, so that a live number keeps its width. A `roomy` one keeps its
+ * unit too while it wavers about a power of ten: 0.99 pA, not 990 fA.
+ */
+export function parts(value, unit = "", digits = 3, roomy = false) {
   if (typeof value !== "number" || Number.isNaN(value)) return { number: UNKNOWN, unit: spelled(unit) };
   if (!Number.isFinite(value)) return { number: `${value < 0 ? MINUS : ""}∞`, unit: spelled(unit) };
   const [scaled, said] = areal(value, unit);
   const rounded = Number(scaled.toExponential(digits - 1));
-  const exponent = NO_PREFIX.has(said) ? 0 : engineering(rounded);
+  const exponent = NO_PREFIX.has(said) ? 0 : engineering(roomy ? rounded * 1.2 : rounded);
   const shown = rounded / 10 ** exponent;
   const decimals = rounded === 0 ? 0 : Math.max(0, digits - 1 - magnitude(shown));
   return { number: signed(shown.toFixed(Math.min(decimals, 20))), unit: PREFIXES.get(exponent) + said };
@@ -35,9 +38,9 @@ export function parts(value, unit = "", digits = 3) {
 
 /** A value to the digits that its scatter leaves it, at least two and at most six: {number, unit}. */
 export function certain(value, scatter, unit) {
-  if (!(Math.abs(value) > 0) || !(scatter > 0)) return parts(value, unit, 4);
-  const digits = magnitude(value) - magnitude(scatter) + 1;
-  return parts(value, unit, Math.min(6, Math.max(2, digits)));
+  if (!(Math.abs(value) > 0) || !(scatter > 0)) return parts(value, unit, 4, true);
+  const digits = magnitude(value) - Math.round(Math.log10(scatter)) + 1;
+  return parts(value, unit, Math.min(6, Math.max(2, digits)), true);
 }
 
 /** Value and uncertainty, two digits of it, under one prefix: "(1.0021 ± 0.0048) pA". */

@@ -48,7 +48,7 @@ export class Lab extends EventTarget {
       this._listen("runs/+/result", (message, [, run]) => this._run(this.results, run, message)),
       connection.subscribe(this.requests.replayTopic, (payload) => this._replayed(payload)),
     ];
-    this._onState = () => this._change("status", () => {});
+    this._onState = () => this._change("status", () => this._catchUp());
     connection.addEventListener("state", this._onState);
   }
 
@@ -111,8 +111,7 @@ export class Lab extends EventTarget {
 
   /** The samples of a potentiostat, followed until `signal` is aborted and a minute longer. */
   follow(device, signal) {
-    let follow = this._series.get(device);
-    if (!follow) this._series.set(device, (follow = this._open(device)));
+    const follow = this._series.get(device) ?? this._open(device);
     clearTimeout(follow.timer);
     follow.users++;
     signal.addEventListener("abort", () => {
@@ -131,6 +130,7 @@ export class Lab extends EventTarget {
     const series = new Series(refill, changed, (run) => this.runs.get(run)?.streams?.[device]?.first_index);
     const follow = { series, users: 0, timer: 0, end: () => opening.abort() };
     const opening = new AbortController();
+    this._series.set(device, follow);
     const open = () => {
       const state = this.devices.get(device)?.state;
       const run = this.runs.get(state?.run);
@@ -139,12 +139,20 @@ export class Lab extends EventTarget {
       const part = run?.status === "running" ? run.streams?.[device] : undefined;
       if (part) series.expect(part.stream, run.run, part.first_index);
       follow.end = this.connection.subscribe(`${this.prefix}/devices/${device}/samples`, (payload) => series.take(decodeBlock(payload)));
+      this._catchUp();
     };
     // what the broker has kept of device and run comes first: it says where the run under way began
     this.addEventListener("device", open, { signal: opening.signal });
     this.addEventListener("runs", open, { signal: opening.signal });
     open();
     return follow;
+  }
+
+  /** Samples that were published while nobody here listened; the next block, which would show it, may be long in coming. */
+  async _catchUp() {
+    if (!this.connection.connected || !this._series.size) return;
+    const streams = await this.ask("streams").catch(() => []);
+    for (const { stream, next_index: next } of streams) for (const { series } of this._series.values()) series.catchUp(stream, next);
   }
 
   async _replay(stream, first, next) {

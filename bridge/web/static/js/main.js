@@ -13,6 +13,7 @@ async function begin() {
   const labs = new Labs(connection, config, client);
   new Shell(labs).open();
   connection.open();
+  globalThis.picobridge = labs; // for whoever looks from the browser's console, and for the tests
 }
 
 async function read(path) {

@@ -55,6 +55,13 @@ export class Series {
     this._changed();
   }
 
+  /** The stream goes up to `next` by now: what has not come is asked for, without waiting for a block that shows the gap. */
+  catchUp(stream, next) {
+    if (stream !== this.stream || next <= this.ring.next) return;
+    const from = this._within(this.ring.next, next);
+    this._refill(stream, from, next);
+  }
+
   /** Whether all samples of the run under way are here. */
   get complete() {
     return this._counted <= this.runStart && !this.missing.some(([, next]) => next > this.runStart);
@@ -131,16 +138,21 @@ export class Series {
   }
 
   _ask(first, next) {
+    const from = this._within(first, next);
+    this.missing.push([from, next]);
+    this._refill(this.stream, from, next);
+  }
+
+  /** Where to begin to bring back what is missing: of too many the newest, and the daemon's own picture shows the others. */
+  _within(first, next) {
     const from = Math.max(first, next - REFILL);
     if (from > first) {
-      // too many to be brought here: what is before them as well comes from the daemon's own picture
       this.ring.clear(from);
       this.missing = [];
       this._counted = from;
       this._base = null;
     }
-    this.missing.push([from, next]);
-    this._refill(this.stream, from, next);
+    return from;
   }
 
   /** The charge from an index on, by trapezia; between two techniques nothing flowed, what is missing counts as nothing. */

@@ -33,6 +33,7 @@ export class Timeline {
     const plots = h("div", { class: "stack" });
     this.element = h("div", { class: "timeline", tabindex: "0", role: "group", "aria-label": "Charts. Arrows move, plus and minus zoom, Home shows all." },
       h("div", { class: "tools" }, live && h("div", { class: "segments", role: "group", "aria-label": "How much is shown" }, this._buttons), this._back, this._span), plots);
+    this.element.timeline = this;
     host.append(this.element);
     const sync = `timeline-${++count}`;
     this.charts = panels.map(({ column, label, unit, colour }) => Object.assign(
