@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.analysis.formatting import duration
-from bridge.record.export import KINDS
+from bridge.record.export import ALIASES, DEFAULT, FORMATS
 from bridge.record.run_record import RunRecord, find, records
 
 from .output import print_fields, print_json
@@ -29,8 +29,14 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_run(report)
     report.set_defaults(function=run_report)
 
-    export = commands.add_parser("export", help="make Parquet and CSV (Battery Data Format) of a run's samples")
-    export.add_argument("--format", choices=KINDS, action="append", help="only this one (default: all)")
+    export = commands.add_parser("export", help="make files for other programs of a run's samples")
+    export.add_argument(
+        "--format",
+        choices=(*FORMATS, *ALIASES),
+        action="append",
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS)}; may be given more than once (default: {', '.join(DEFAULT)})",
+    )
     _add_run(export)
     export.set_defaults(function=run_export)
 
@@ -129,7 +135,7 @@ async def run_report(args: argparse.Namespace) -> int:
 
 async def run_export(args: argparse.Namespace) -> int:
     record = await _find(args)
-    made = await asyncio.to_thread(record.export, args.format or KINDS)
+    made = await asyncio.to_thread(record.export, args.format or DEFAULT)
     if args.json:
         print_json({"run": record.run, "files": [str(path.resolve()) for path in made]})
         return 0

@@ -299,7 +299,7 @@ class Daemon:
             self.broker, self._open_session, identifier, self.topics, users, stop, changed, self._backoff_s
         )
         self.events = Events(self.uplink, self.topics)
-        self._records = Records(self.config, self.events, self.uplink, self.topics, self._guard.interlocks)
+        self._records = Records(self.config, self.events, self.uplink, self.topics, self._guard)
         self._catalogue = Catalogue(self.config.procedures)
         self.streams = Streams(
             self.config.state_dir / "spool",

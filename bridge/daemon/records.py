@@ -15,7 +15,6 @@ from bridge.record import Recorder, Recording, safety
 from bridge.record.description import Description
 from bridge.safety.acts import Act
 from bridge.safety.condition import Verdict
-from bridge.safety.engine import Interlocks
 from bridge.safety.rules import Rule
 from bridge.transfer.plain import dumps
 from bridge.transfer.topics import Topics
@@ -25,6 +24,7 @@ from drivers.errors import PicobridgeError
 from .config import Config
 from .events import Events
 from .finishing import Finisher
+from .guard import Guard
 from .run import Run
 from .supervisor import DeviceSupervisor
 
@@ -34,19 +34,20 @@ _OF_THE_FOLDER = ("files", "complete", "recorder")
 
 class Records:
     """Without a `data_dir` in the configuration nothing is recorded here; the manifest is published in any case, so
-    that a recorder elsewhere has what it needs. `interlocks` are what the runs are judged by."""
+    that a recorder elsewhere has what it needs. `guard` judges what the runs do."""
 
-    def __init__(self, config: Config, events: Events, uplink: Uplink, topics: Topics, interlocks: Interlocks) -> None:
+    def __init__(self, config: Config, events: Events, uplink: Uplink, topics: Topics, guard: Guard) -> None:
         self._config: Config
         self._events = events
         self._uplink = uplink
         self._topics = topics
-        self._interlocks = interlocks
+        self._interlocks = guard.interlocks
+        self._audit = guard.audit
         self._under_way: dict[str, _Kept] = {}
         self._recorder: Recorder | None = None
         self._finisher = Finisher(config.state_dir / "matplotlib", self._finished)
         events.heard = self._heard
-        interlocks.heard = self._judged
+        guard.interlocks.heard = self._judged
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -122,6 +123,9 @@ class Records:
             text = f"run {run.run} is not recorded completely: {failure}"
             self._events.publish("run", text, severity="error", run=run.run, error=failure)
         else:
+            if kept.recording is not None:
+                files = {name: known["sha256"] for name, known in kept.description.content["files"].items()}
+                self._audit.note("record", run=run.run, folder=str(kept.recording.folder), sha256=files)
             if kept.recording is not None and (self._config.reports or self._config.exports):
                 module = "bridge.report" if self._config.reports else "bridge.record"
                 self._finisher.add(kept.recording.folder, module)

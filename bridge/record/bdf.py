@@ -73,7 +73,11 @@ class BdfTables:
             "Flags / 1": pa.uint32(),
         }
         names = [name for name in HEADER if self._cycles or name != CYCLE]
-        return pa.schema([(name, whole.get(name, pa.float64())) for name in names], metadata=about)
+        fields = [
+            pa.field(name, whole.get(name, pa.float64()), metadata={"unit": name.rpartition(" / ")[2]})
+            for name in names
+        ]
+        return pa.schema(fields, metadata=about)
 
     def table(self, block: SampleBlock) -> pa.RecordBatch:
         """Raises `InvalidValue` for a block that is not a time series."""

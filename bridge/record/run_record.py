@@ -13,9 +13,8 @@ from typing import Any
 from drivers.errors import InvalidValue
 from drivers.samples import SampleBlock
 
-from . import manifest
-from .export import KINDS, export_stream
-from .files import sha256_of
+from . import manifest, verification
+from .export import DEFAULT, export_stream
 from .raw import SUFFIX, RawReader, merged
 
 
@@ -96,10 +95,22 @@ class RunRecord:
         """Those of one of the `raw_files`; only one of them is in memory at a time."""
         return merged(RawReader(path))
 
-    def export(self, kinds: Collection[str] = KINDS) -> list[Path]:
-        """Write Parquet and CSV beside the raw files; returns their paths. Lists them in a complete run's manifest."""
-        about = {"run": self.run, "procedure": self.procedure}
-        made = [path for raw in self.raw_files for path in export_stream(raw, kinds, about)]
+    def export(self, formats: Collection[str] = DEFAULT) -> list[Path]:
+        """Write files of `export.FORMATS` beside the raw ones; returns their paths. Lists them in a complete run's
+        manifest."""
+        content = self.manifest
+        about = {
+            "run": self.run,
+            "procedure": self.procedure,
+            "started_utc": str(content.get("started_utc")),
+            "asked_by": str(content.get("asked_by") or ""),
+            "software": f"picobridge {(content.get('software') or {}).get('picobridge')}",
+            "parameters": json.dumps(content.get("parameters")),
+            "devices": json.dumps(
+                {name: device.get("identity") for name, device in (content.get("devices") or {}).items()}
+            ),
+        }
+        made = [path for raw in self.raw_files for path in export_stream(raw, formats, about)]
         self.list_files(made)
         return made
 
@@ -111,34 +122,8 @@ class RunRecord:
             manifest.write(self.folder, content)
 
     def problems(self) -> list[str]:
-        """What is wrong with the record, a line each: files missing or changed, samples missing, never ended."""
-        found = []
-        if self.manifest.get("ended_ns") is None:
-            found.append(f"the run did not end properly (status {self.status}); this is what was saved")
-        elif not self.complete:
-            found.append("the record is not complete")
-        for name, known in self.manifest["files"].items():
-            path = self.folder / name
-            try:
-                present = path.is_file()
-            except (OSError, ValueError):  # a name that no file can have
-                present = False
-            if not present:
-                found.append(f"{name} is missing")
-            elif sha256_of(path) != known["sha256"]:
-                found.append(f"{name} is not what was written: its SHA-256 differs")
-        found += [
-            f"{stream['missing']} samples of {device} are missing"
-            for device, stream in self.manifest["streams"].items()
-            if stream["missing"]
-        ]
-        for path in self.raw_files:
-            reader = RawReader(path)
-            for _ in reader:
-                pass
-            if reader.unread_bytes:
-                found.append(f"the last {reader.unread_bytes} bytes of {path.name} cannot be read: {reader.reason}")
-        return found
+        """What is wrong with the record, a line each: `verification`."""
+        return verification.problems(self.folder, self.manifest)
 
 
 #: Runs are found in a directory, and in the directories in it.

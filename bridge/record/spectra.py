@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,9 @@ def points(sweep: list[SampleBlock]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(frequency), pa.array(real), pa.array(-imaginary)], names=list(HEADER))
 
 
-def table(number: int, sweep: list[SampleBlock]) -> pa.RecordBatch:
-    """Of one sweep, for Parquet: every column of its blocks as it came, with the sweep's number and the UTC time."""
+def table(number: int, sweep: list[SampleBlock], about: Mapping[str, str]) -> pa.RecordBatch:
+    """Of one sweep: every column of its blocks as it came, with the sweep's number and the UTC time. `about` and the
+    units are in its metadata."""
     import pyarrow as pa
 
     names = [column.name for column in sweep[0].columns]
@@ -48,4 +49,10 @@ def table(number: int, sweep: list[SampleBlock]) -> pa.RecordBatch:
     count = len(columns["time_s"])
     index = np.concatenate([np.arange(block.first_index, block.next_index) for block in sweep])
     unix = columns["time_s"] + sweep[0].start_time_ns / 1e9
-    return pa.record_batch({"spectrum": np.full(count, number), "sample_index": index, "unix_time_s": unix, **columns})
+    data = {"spectrum": np.full(count, number), "sample_index": index, "unix_time_s": unix, **columns}
+    units = {"unix_time_s": "s"} | {column.name: column.unit for column in sweep[0].columns}
+    fields = [
+        pa.field(name, pa.from_numpy_dtype(values.dtype), metadata={"unit": units.get(name, "1")})
+        for name, values in data.items()
+    ]
+    return pa.record_batch(list(data.values()), schema=pa.schema(fields, metadata=dict(about)))

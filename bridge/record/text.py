@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.samples import SampleBlock
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -17,14 +19,11 @@ class CsvWriter:
         # by hand: Arrow would put it into quotation marks, which not every reader of such files expects
         self._file.write((",".join(header) + "\n").encode())
 
-    def write(self, table: pa.RecordBatch) -> None:
+    def write(self, table: pa.RecordBatch, block: SampleBlock | None = None) -> None:
         import pyarrow as pa
         from pyarrow import csv
 
         csv.write_csv(pa.Table.from_batches([table]), self._file, csv.WriteOptions(include_header=False))
-
-    def flush(self) -> None:
-        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

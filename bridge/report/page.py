@@ -49,7 +49,7 @@ def write_report(
         "Currents: positive charges the cell."
     )
     path = folder / "report.html"
-    path.write_text(markup.document(title, intro, "".join(body)), encoding="utf-8")
+    path.write_text(markup.document(title, intro, "".join(body)), encoding="utf-8", errors="replace")
     return path
 
 

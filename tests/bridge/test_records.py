@@ -13,7 +13,7 @@ from bridge.daemon.records import Records
 
 
 def records(folder: Path) -> Records:
-    other: Any = SimpleNamespace()
+    other: Any = SimpleNamespace(interlocks=SimpleNamespace(), audit=None)
     return Records(Config(state_dir=folder / "state", data_dir=folder / "runs"), other, other, other, other)
 
 

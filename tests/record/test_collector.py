@@ -171,7 +171,11 @@ async def test_what_is_lost_for_good_is_told(tmp_path: Path) -> None:
     await writer.reached({"pstat-1": 30}, everything=False)  # the rest is gone, says the daemon
     record = RunRecord.open(tmp_path / "run-1_cycle")
     assert not record.complete
-    assert record.problems()[:2] == ["the record is not complete", "15 samples of pstat are missing"]
+    assert record.problems() == [
+        "the record is not complete",
+        "pstat.cborseq lacks samples 10 to 19: blocks are missing",
+        "15 samples of pstat are missing",
+    ]
 
 
 async def test_a_run_whose_daemon_was_killed_ends_with_what_its_spool_had(tmp_path: Path) -> None:

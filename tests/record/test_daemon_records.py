@@ -34,7 +34,7 @@ CHARGE = {"technique": "galvanostatic", "current_a": "10 pA", "duration_s": "1 s
 
 
 async def test_a_run_leaves_its_folder_before_its_result_is_told(rig: RigMaker, tmp_path: Path) -> None:
-    async with rig(data_dir=tmp_path / "runs", exports=False) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", exports=False) as r:
         run = await r.run(**CHARGE)
         result = await r.result(run)
         record = RunRecord.open(Path(result["folder"]))
@@ -75,7 +75,7 @@ async def test_the_result_is_told_when_the_record_is_complete(
 
     monkeypatch.setattr(Records, "end", end)
     monkeypatch.setattr(Run, "publish_end", publish)
-    async with rig(data_dir=tmp_path / "runs", exports=False) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", exports=False) as r:
         await r.result(await r.run(**CHARGE))
     assert order == ["recorded", "told"]
 
@@ -84,7 +84,7 @@ async def test_a_run_that_failed_is_recorded_with_its_error(rig: RigMaker, tmp_p
     def broken() -> None:
         raise RunFailed("the cell is gone", hint="Look for it.")
 
-    async with rig(data_dir=tmp_path / "runs", exports=False) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", exports=False) as r:
         r.device("pstat").script = lambda technique: [*ramp(20, 5)[:2], broken]
         run = await r.run(**CHARGE)
         await r.result(run)
@@ -99,7 +99,7 @@ async def test_a_run_that_failed_is_recorded_with_its_error(rig: RigMaker, tmp_p
 
 
 async def test_a_refused_run_leaves_nothing(rig: RigMaker, tmp_path: Path) -> None:
-    async with rig(data_dir=tmp_path / "runs", min_free_bytes=10**18) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", min_free_bytes=10**18) as r:
         with pytest.raises(RunFailed, match="is too full to begin a run"):
             await r.run(**CHARGE)
         assert r.device("pstat").done.count("run galvanostatic") == 0
@@ -110,7 +110,7 @@ async def test_a_refused_run_leaves_nothing(rig: RigMaker, tmp_path: Path) -> No
 async def test_a_folder_that_cannot_be_written_is_told_at_the_start(rig: RigMaker, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="runs cannot be recorded in"):
-        async with rig(data_dir=tmp_path / "file" / "runs"):
+        async with rig(devices=("pstat",), data_dir=tmp_path / "file" / "runs"):
             pass
 
 
@@ -118,7 +118,7 @@ async def test_a_disk_that_fills_up_stops_the_run_with_the_source_off(
     rig: RigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.record.recording.SPACE_S", 0.0)
-    async with rig(data_dir=tmp_path / "runs", exports=False) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", exports=False) as r:
 
         async def filled_up() -> None:
             (kept,) = r.daemon._records._under_way.values()
@@ -171,7 +171,7 @@ async def test_a_killed_daemon_leaves_what_it_had_measured(tmp_path: Path) -> No
 
 
 async def test_exports_and_report_are_made_when_the_run_has_ended(rig: RigMaker, tmp_path: Path) -> None:
-    async with rig(data_dir=tmp_path / "runs", reports=True) as r:
+    async with rig(devices=("pstat",), data_dir=tmp_path / "runs", reports=True) as r:
         run = await r.run(**CHARGE)
         await r.result(run)
         told = await r.listener.json(f"{r.prefix}/events", lambda event: event["text"].startswith("report: "), 30)

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
-from bridge.record import export
 from bridge.record.export import export_stream
 from bridge.record.raw import RawWriter
 from drivers.samples import EndReason, SampleBlock
@@ -46,6 +45,7 @@ def test_names_of_the_files(tmp_path: Path) -> None:
     assert [path.name for path in made] == [
         "pstat.bdf.csv",
         "pstat.bdf.parquet",
+        "pstat.raw.parquet",
         "pstat.impedance-1.csv",
         "pstat.impedance-2.csv",
         "pstat.impedance.parquet",
@@ -88,7 +88,7 @@ def test_a_run_without_cycles_has_no_column_for_them(tmp_path: Path) -> None:
 def test_what_is_no_number_stays_none(tmp_path: Path) -> None:
     odd = block(0, 2)
     odd["current_a"][:] = [math.nan, -math.inf]
-    text, table = export_stream(raw(tmp_path, odd))
+    text, table = export_stream(raw(tmp_path, odd), ["csv", "parquet"])
     assert [row["Current / A"] for row in rows(text)] == ["nan", "-inf"]
     values = parquet.read_table(table)["Current / A"].to_pylist()
     assert math.isnan(values[0])
@@ -108,7 +108,7 @@ def test_spectra_as_ec_lab_has_them(tmp_path: Path) -> None:
 
 
 def test_many_sweeps_do_not_become_as_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MOST_SWEEPS", 2)
+    monkeypatch.setattr("bridge.record.export.MOST_SWEEPS", 2)
     sweeps = [sweep(3 * n, start_ns=START_NS + n * 10**9) for n in range(4)]
     made = export_stream(raw(tmp_path, *sweeps))
     assert [path.name for path in made if path.suffix == ".csv"] == ["pstat.impedance-1.csv", "pstat.impedance-2.csv"]

@@ -74,12 +74,13 @@ async def test_what_was_changed_or_lost_is_found(tmp_path: Path) -> None:
     recording.add("pstat", block(0, 3))
     recording.add("pstat", block(5, 1, time=0.5))
     record = await end(recording, {})
-    (record.folder / "result.json").write_text('{"verdict": "pass"}')
+    (record.folder / "result.json").write_text("[]\n")
     (record.folder / "events.jsonl").unlink()
     assert record.problems() == [
         "the record is not complete",
         "events.jsonl is missing",
         "result.json is not what was written: its SHA-256 differs",
+        "pstat.cborseq lacks samples 3 to 4: blocks are missing",
         "2 samples of pstat are missing",
     ]
 
