@@ -44,7 +44,11 @@ def bench(tmp_path: Path, without_debug: None) -> BenchMaker:
 
     @asynccontextmanager
     async def make(
-        *names: str, broker: BrokerConfig | None = None, procedures: tuple[Procedure, ...] = (), **world: Any
+        *names: str,
+        broker: BrokerConfig | None = None,
+        procedures: tuple[Procedure, ...] = (),
+        data_dir: Path | None = None,
+        **world: Any,
     ) -> AsyncIterator[Bench]:
         places = {name: PLACES[name] for name in names}
         async with simulated_rig(World(**world), places) as rig:
@@ -54,6 +58,8 @@ def bench(tmp_path: Path, without_debug: None) -> BenchMaker:
                 broker=broker or BrokerConfig(port=0),
                 devices=rig.devices,
                 procedures=procedures,
+                data_dir=data_dir,
+                exports=False,
             )
             async with (
                 Daemon(config, clock_for=rig.clock_for) as daemon,
