@@ -30,6 +30,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     demo.add_argument("--seed", type=int, default=0, help="of the simulation (default 0)")
     demo.add_argument("--speed", type=float, default=SPEED, help=f"simulated seconds a second (default {SPEED:g})")
     demo.add_argument("--port", type=int, help="of the broker (default 1883 if it is free)")
+    demo.add_argument(
+        "--by-hand",
+        action="store_true",
+        help="only bring the rig up: the experiments are yours, recorded in the folder",
+    )
     demo.set_defaults(function=run_demo)
 
 
@@ -58,7 +63,9 @@ async def run_demo(args: argparse.Namespace) -> int:
     face = TerminalFace(quiet=args.json)
     preload()
     async with (
-        on_stage(seed=args.seed, speed=args.speed, port=args.port) as stage,
+        on_stage(
+            seed=args.seed, speed=args.speed, port=args.port, data_dir=args.folder if args.by_hand else None
+        ) as stage,
         _page(stage) as page,
     ):
         broker, prefix = stage.daemon.broker, stage.daemon.topics.prefix
@@ -68,6 +75,9 @@ async def run_demo(args: argparse.Namespace) -> int:
             await _show(page)
         face.say(f"Watch in another terminal:  mosquitto_sub -h {broker.host} -p {broker.port} -v -t '{prefix}/#'")
         face.say("                       or:  .venv/bin/picobridge monitor" + _broker_option(broker.port) + "\n")
+        if args.by_hand:
+            face.say("The rig stays up until Ctrl-C.")
+            await asyncio.Event().wait()
         outcome = await perform(stage, face, args.folder)
         if args.json:
             print_json(outcome.to_json())

@@ -19,7 +19,7 @@ from .summaries import print_result
 from .values import describe
 
 #: Verdicts after which the next command may follow.
-_GOOD = ("pass", "contact", "go", "no short", "completed", "leak", "trap")
+_GOOD = ("pass", "contact", "go", "no short", "completed", "leak", "trap", "arrived", "saved")
 
 
 def add_detach(parser: argparse.ArgumentParser) -> None:

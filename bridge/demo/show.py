@@ -93,8 +93,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(*, seed: int = 0, speed: float = SPEED, port: int | None = None) -> AsyncIterator[Stage]:
-    """The rig, the daemon with the embedded broker, and a client. `port` None: 1883 if it is free, else any."""
+async def on_stage(
+    *, seed: int = 0, speed: float = SPEED, port: int | None = None, data_dir: Path | None = None
+) -> AsyncIterator[Stage]:
+    """The rig, the daemon with the embedded broker, and a client. `port` None: 1883 if it is free, else any. Runs are
+    recorded where there is a `data_dir`."""
     world = World(seed=seed, speed=speed, cell="good", area_m2=CELL_AREA_M2)
     with tempfile.TemporaryDirectory(prefix="picobridge-demo-") as state:
         async with simulated_rig(world) as rig:
@@ -103,6 +106,7 @@ async def on_stage(*, seed: int = 0, speed: float = SPEED, port: int | None = No
                 state_dir=Path(state),
                 broker=BrokerConfig(port=_free_port() if port is None else port),
                 devices=rig.devices,
+                data_dir=data_dir,
             )
             async with (
                 Daemon(config, clock_for=rig.clock_for) as daemon,
