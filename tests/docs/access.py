@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 
+from bridge.daemon.config import load
 from mocks.instruments.pfeiffer_tpg import PfeifferTpgMock
 from mocks.wires import serve
 from mocks.world import World
@@ -63,6 +64,10 @@ class AccessShell(Shell):
             await asyncio.to_thread(self._broker.stop)
 
     def judge(self) -> None:
+        web = load(self.folder / "lab.toml").web
+        assert web is not None
+        assert web.tls
+        assert (self.folder / "alice.p12").is_file()
         asked = [said for command, said in self.all_said if command.startswith("picobridge devices")]
         assert len(asked) == 2
         assert all("Pfeiffer Vacuum TPG 362" in said for said in asked)

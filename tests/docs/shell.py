@@ -259,8 +259,8 @@ class Shell:
         if line.startswith(("mosquitto_pub ", "mosquitto_sub ")) and " -p " not in line:
             line = line.replace(" ", f" -p {self.port} ", 1)
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_shell(
-            f"exec {line.removesuffix('&')}" if background else line,
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", f"exec {line.removesuffix('&')}" if background else line),
             stdin=pipe,
             stdout=pipe,
             stderr=asyncio.subprocess.STDOUT,
@@ -311,7 +311,7 @@ def _names_an_error(line: str) -> bool:
 def parsed(command: str) -> Callable[[], object] | None:
     """For a command that is not run: what checks that it could be; None for other people's programs."""
     line = _REMARK.sub("", _PATH_TO_PROGRAM.sub("picobridge", command)).removeprefix("sudo ").removesuffix("&")
-    words = shlex.split(line)
+    words = shlex.split(line.partition(" | ")[0])
     if words[0] == "picobridge":
         return lambda: program.build_parser(words[1]).parse_args(program._joined(words[1:]))
     if words[0] == "make":
