@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -165,7 +166,13 @@ async def test_requests_over_the_bridge_are_executed_once_in_time_or_not_at_all(
             (refused,) = await answers("kept", 1)
             assert "is retained on the broker; it was not executed" in refused["error"]["message"]
             await hub.publish(Message(topic, b"", retain=True))
-            await hub.publish(Message(topic, move("late", 0.003, expires_s=-1.0)))
+            assert brokers.lab.process is not None
+            brokers.lab.process.send_signal(signal.SIGSTOP)
+            await hub.publish(Message(topic, move("late", 0.003, expires_s=0.3)))
+            await asyncio.sleep(
+                0.4
+            )  # so long the way over the two brokers takes now, and the request says when it is over
+            brokers.lab.process.send_signal(signal.SIGCONT)
             (late,) = await answers("late", 1)
             assert late["error"]["error"] == "RequestExpired"
         await asyncio.to_thread(brokers.lab.kill)
