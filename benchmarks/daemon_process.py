@@ -69,6 +69,6 @@ async def _run(
             interlocks=interlocks,
         )
         async with Daemon(config, make=_make, open_session=SESSIONS[session]) as daemon:
-            pipe.send({name: str(device.error or "connected") for name, device in daemon.devices.items()})
+            pipe.send({name: str(device.connection.error or "connected") for name, device in daemon.devices.items()})
             gc.freeze()  # as `picobridge run` does
             await heard(pipe)
