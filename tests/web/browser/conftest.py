@@ -128,12 +128,30 @@ def visit(browser: Browser) -> Visitor:
 
 
 class Cable(CuttingProxy):
-    """Between the browser and the server."""
+    """Between the browser and the server. It can be cut, and it can hang: nothing comes through, and nobody is told."""
 
     url = ""
 
+    def __init__(self, target: BrokerAddress) -> None:
+        super().__init__(target, ())
+        self._hung: set[asyncio.StreamWriter] = set()
+
     def mend(self) -> None:
         self.whole.set()
+
+    def hang(self) -> None:
+        """What is connected now stays so, and nothing passes; who comes waits."""
+        self._hung = set(self._clients)
+        for client in self._hung:
+            client.transport.pause_reading()  # type: ignore[attr-defined]
+        self.whole.clear()
+
+    def let_new_through(self) -> None:
+        self.whole.set()
+
+    def release(self) -> None:
+        for client in self._hung - {client for client in self._hung if client.is_closing()}:
+            client.transport.resume_reading()  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
@@ -142,7 +160,7 @@ async def cable(site: Site) -> AsyncIterator[Cable]:
     address = URL(site.url)
     assert address.host is not None
     assert address.port is not None
-    between = Cable(BrokerAddress(address.host, address.port), ())
+    between = Cable(BrokerAddress(address.host, address.port))
     server = await asyncio.start_server(between.serve, "127.0.0.1", 0)
     between.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     try:

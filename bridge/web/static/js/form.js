@@ -24,7 +24,8 @@ export class Field {
     this.element = description.type === "boolean"
       ? h("div", { class: "field" }, h("label", { class: "check" }, this.input, this.label), help, this._error)
       : h("div", { class: "field" }, label, this.input, help, this._error);
-    this.input.addEventListener("change", () => this.check());
+    // told when it is sent, taken back while it is mended: nothing moves under a finger that is on its way to a button
+    this.input.addEventListener("input", () => this.element.classList.contains("bad") && this.check());
   }
 
   /** "" if the value will do as far as can be told here, or what is wrong with it. Shown at the field. */

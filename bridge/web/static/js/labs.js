@@ -12,7 +12,7 @@ export class Labs extends EventTarget {
     this.connection = connection;
     this.config = config;
     this.found = new Map();
-    this._account = { user: config.user ?? "", role: config.role ?? "", client };
+    this.account = { user: config.user ?? "", role: config.role ?? "", client };
     this.home = this._add(config.prefix);
     this.current = this.home;
     // with users, the broker lets each hear her own bridge only
@@ -39,7 +39,7 @@ export class Labs extends EventTarget {
   }
 
   _add(prefix) {
-    const lab = new Lab(this.connection, prefix, this._account);
+    const lab = new Lab(this.connection, prefix, this.account);
     this.found.set(prefix, lab);
     return lab;
   }

@@ -13,7 +13,19 @@ async function begin() {
   const labs = new Labs(connection, config, client);
   new Shell(labs).open();
   connection.open();
+  connection.addEventListener("state", () => connection.connected && again(labs));
   globalThis.picobridge = labs; // for whoever looks from the browser's console, and for the tests
+}
+
+/** After a reconnection: the daemon may be another one by now, and the reader's role as well. */
+async function again(labs) {
+  try {
+    const config = await read("/config.json");
+    if (config.prefix !== labs.config.prefix || (config.user ?? "") !== labs.account.user) location.reload();
+    labs.account.role = config.role ?? "";
+  } catch (error) {
+    console.info(`who one is here could not be asked again: ${error.message}`);
+  }
 }
 
 async function read(path) {

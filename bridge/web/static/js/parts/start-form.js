@@ -37,12 +37,17 @@ export function startForm(root, procedure, { lab, link, go, signal, watch }) {
     for (const role of roles) role.update();
   });
 
+  /** A field that is not right must be seen. */
+  function unfold() {
+    if (more && more.querySelector(".bad")) more.open = true;
+  }
+
   async function submit() {
     setText(said, "");
     setText(hint, "");
     const bad = roles.map((role) => role.check()).filter(Boolean);
     if (!form.check() || bad.length) {
-      if (more && more.querySelector(".bad")) more.open = true;
+      unfold();
       return;
     }
     const devices = Object.fromEntries(roles.map(({ role, value }) => [role, value()]).filter(([, value]) => value?.length));
@@ -53,7 +58,8 @@ export function startForm(root, procedure, { lab, link, go, signal, watch }) {
       const { run } = await lab.ask("run", { procedure: procedure.name, parameters: form.values, devices });
       go("runs", run);
     } catch (error) {
-      if (form.complain(error.message) && more?.querySelector(".bad")) more.open = true;
+      form.complain(error.message);
+      unfold();
       setText(said, error.message);
       setText(hint, error.hint ?? "");
     } finally {
