@@ -10,8 +10,8 @@ from drivers import toml_text
 from drivers.errors import Refused
 
 FOLDER = Path("/etc/picobridge")
-#: keys of the configuration that name files
-_BROKER_FILES = ("password_file", "ca", "cert", "key")
+#: keys of the configuration that name files, by table
+_FILES = {"broker": ("password_file", "ca", "cert", "key"), "web": ("cert", "key", "ca")}
 
 
 def installed_files(config: Path) -> dict[Path, bytes]:
@@ -45,8 +45,7 @@ def installed_files(config: Path) -> dict[Path, bytes]:
 
 
 def _named(content: Mapping[str, Any]) -> Iterator[str]:
-    broker, bridge = content.get("broker", {}), content.get("bridge", {})
-    for key in _BROKER_FILES:
-        if isinstance(value := broker.get(key), str):
-            yield value
-    yield from (value for value in bridge.get("procedures", []) if isinstance(value, str))
+    for table, keys in _FILES.items():
+        named = (content.get(table, {}).get(key) for key in keys)
+        yield from (value for value in named if isinstance(value, str))
+    yield from (value for value in content.get("bridge", {}).get("procedures", []) if isinstance(value, str))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.main import main
+from bridge.host.configuration import installed_files
 
 pytestmark = pytest.mark.systemd
 
@@ -234,3 +235,13 @@ def test_the_rules_alone(lab: Path, picobridge: Run) -> None:
     status, out, err = picobridge("udev-rules", lab)
     assert (status, err) == (0, "")
     assert out.count("SYMLINK+=") == 2
+
+
+def test_the_files_of_the_page_go_along(tmp_path: Path) -> None:
+    for name in ("web.pem", "web.key", "ca.pem"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "lab.toml").write_text('[web]\ncert = "web.pem"\nkey = "web.key"\nca = "ca.pem"\n')
+    files = {str(path): content.decode() for path, content in installed_files(tmp_path / "lab.toml").items()}
+    assert {name: files[f"/etc/picobridge/{name}"] for name in ("web.pem", "web.key", "ca.pem")} == {
+        name: name for name in ("web.pem", "web.key", "ca.pem")
+    }
