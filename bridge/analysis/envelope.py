@@ -3,19 +3,19 @@ peaks. A pure function of blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.samples import SampleBlock
+from drivers.samples import Column, SampleBlock
 
+from .chunks import CHUNK, FLAGS, Chunks
+from .running_charge import TIME, RunningCharge
 from .statistics import Floats
 
 Integers = npt.NDArray[np.int64]
-
-_TIME, _FLAGS, _CURRENT = "time_s", "flags", "current_a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Curve:
 
 
 class Envelope:
-    """Samples `first_index` to `next_index` (exclusive) in at most `points` buckets of equally many indices.
+    """Samples `first_index` to `next_index` (exclusive) in at most `points` buckets of equally many indices; `width` is
+    how many. Buckets of more than 1024 are made of whole chunks, whose bounds may be known already.
 
     `columns` are those wanted, None for all that have numbers. With `charge_from` the charge is counted from that index
     on, which is `first_index` or before it: by the trapezoid over the device's time, up to the last sample of each
@@ -57,7 +58,12 @@ class Envelope:
         self.first_index = first_index
         self._first, self._next = first_index, next_index
         self.width = -(-(next_index - first_index) // points)
-        length = -(-(next_index - first_index) // self.width)
+        #: where the first bucket begins: before `first_index` where buckets are made of whole chunks
+        self._origin = first_index
+        if self.width > CHUNK:
+            self._origin = first_index // CHUNK * CHUNK
+            self.width = -(-(next_index - self._origin) // (points * CHUNK)) * CHUNK
+        length = -(-(next_index - self._origin) // self.width)
         self._columns = columns
         self._start_ns: int | None = None
         self._index = np.zeros(length, np.int64)
@@ -67,7 +73,7 @@ class Envelope:
         self._units: dict[str, str] = {}
         self._low: dict[str, Floats] = {}
         self._high: dict[str, Floats] = {}
-        self._charge = None if charge_from is None else _Charge(charge_from)
+        self._charge = None if charge_from is None else RunningCharge(charge_from)
         self._charges = np.full(length, np.nan)
         self._expected = first_index
         self._missing: list[tuple[int, int]] = []
@@ -87,19 +93,56 @@ class Envelope:
             self._missing.append((self._expected, first))
         self._expected = after
         rows = slice(first - block.first_index, after - block.first_index)
-        begin, end = (first - self._first) // self.width, (after - 1 - self._first) // self.width + 1
+        begin, end = (first - self._origin) // self.width, (after - 1 - self._origin) // self.width + 1
         buckets = slice(begin, end)
-        edges = self._first + np.arange(begin + 1, end) * self.width - first
+        edges = self._origin + np.arange(begin + 1, end) * self.width - first
         starts = np.concatenate(([0], edges)).astype(np.intp)
         self._count_rows(block, first, after, buckets, starts, rows)
         for column in block.columns:
-            if column.name == _FLAGS:
-                self._flags[buckets] |= np.bitwise_or.reduceat(block[_FLAGS][rows].astype(np.uint32), starts)
-            elif column.name != _TIME and (self._columns is None or column.name in self._columns):
-                self._bound(column.name, column.unit, block[column.name][rows].astype(np.float64), buckets, starts)
+            if column.name == FLAGS:
+                self._flags[buckets] |= np.bitwise_or.reduceat(block[FLAGS][rows].astype(np.uint32), starts)
+            elif column.name != TIME and (self._columns is None or column.name in self._columns):
+                values = block[column.name][rows].astype(np.float64)
+                self._bound(column.name, column.unit, values, values, buckets, starts)
         if charges is not None:
             lasts = np.append(starts[1:], after - first) - 1
             self._charges[buckets] = charges[lasts + (rows.start - len(block))]
+
+    def takes(self, first: int) -> bool:
+        """Whether the chunk that begins there can stand for its samples."""
+        before = self._charge is not None and self._charge.begin <= first and first + CHUNK <= self._first
+        return before or (self.width % CHUNK == 0 and self._first <= first and first + CHUNK <= self._next)
+
+    def add_chunks(self, columns: Sequence[Column], chunks: Chunks) -> None:
+        """Consecutive chunks that it takes, and whose samples have not come; `columns` are those with bounds."""
+        charges = None if self._charge is None else self._charge.add_chunks(chunks, CHUNK)
+        inside = chunks["first"] >= self._first
+        chunks = chunks[inside]
+        if not len(chunks):
+            return
+        firsts = chunks["first"].astype(np.int64)
+        if firsts[0] > self._expected:
+            self._missing.append((self._expected, int(firsts[0])))
+        self._expected = int(firsts[-1]) + CHUNK
+        places = (firsts - self._origin) // self.width
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(places)) + 1)).astype(np.intp)
+        buckets = slice(int(places[0]), int(places[-1]) + 1)
+        if self._start_ns is None:
+            self._start_ns = int(chunks["head_ns"][0])
+        fresh = self._count[buckets] == 0
+        seconds = chunks["time_s"] + (chunks["head_ns"] - self._start_ns) / 1e9
+        self._index[buckets] = np.where(fresh, firsts[starts], self._index[buckets])
+        self._time[buckets] = np.where(fresh, seconds[starts], self._time[buckets])
+        self._count[buckets] += np.diff(np.append(starts, len(chunks))) * CHUNK
+        self._flags[buckets] |= np.bitwise_or.reduceat(chunks["flags"], starts)
+        for number, column in enumerate(columns):
+            if self._columns is None or column.name in self._columns:
+                self._bound(
+                    column.name, column.unit, chunks["low"][:, number], chunks["high"][:, number], buckets, starts
+                )
+        if charges is not None:
+            lasts = np.append(starts[1:], len(chunks)) - 1
+            self._charges[buckets] = charges[inside][lasts]
 
     def curve(self) -> Curve:
         """What came; buckets without a sample are left out."""
@@ -126,57 +169,17 @@ class Envelope:
         self._count[buckets] += np.diff(np.append(starts, after - first))
         if self._start_ns is None:
             self._start_ns = block.start_time_ns
-        if _TIME in block.data:
-            time_s = block[_TIME][rows][starts] + (block.start_time_ns - self._start_ns) / 1e9
+        if TIME in block.data:
+            time_s = block[TIME][rows][starts] + (block.start_time_ns - self._start_ns) / 1e9
             self._time[buckets] = np.where(fresh, time_s, self._time[buckets])
 
-    def _bound(self, name: str, unit: str, values: Floats, buckets: slice, starts: npt.NDArray[np.intp]) -> None:
+    def _bound(
+        self, name: str, unit: str, least: Floats, most: Floats, buckets: slice, starts: npt.NDArray[np.intp]
+    ) -> None:
         if name not in self._low:
             self._units[name] = unit
             self._low[name] = np.full(len(self._count), np.nan)
             self._high[name] = np.full(len(self._count), np.nan)
         low, high = self._low[name], self._high[name]
-        low[buckets] = np.fmin(low[buckets], np.fmin.reduceat(values, starts))
-        high[buckets] = np.fmax(high[buckets], np.fmax.reduceat(values, starts))
-
-
-class _Charge:
-    """Counts on from block to block."""
-
-    def __init__(self, begin: int) -> None:
-        self.begin = begin
-        self._total = 0.0
-        self._next = begin
-        self._start_ns: int | None = None
-        self._last: tuple[float, float] | None = None
-
-    def add(self, block: SampleBlock) -> Floats | None:
-        """The charge up to each sample of the block, for its last samples: those that came before are left out. None
-        if nothing is new."""
-        first = max(block.first_index, self._next)
-        if first >= block.next_index:
-            return None
-        if first != self._next or block.start_time_ns != self._start_ns:
-            self._last = None
-        self._next, self._start_ns = block.next_index, block.start_time_ns
-        count = block.next_index - first
-        if _CURRENT not in block.data or _TIME not in block.data:
-            self._last = None
-            return np.full(count, self._total)
-        time_s, current = block[_TIME][-count:], block[_CURRENT][-count:]
-        good = np.isfinite(current) & np.isfinite(time_s)
-        times, currents = time_s[good], current[good]
-        if self._last is not None:
-            times = np.concatenate(([self._last[0]], times))
-            currents = np.concatenate(([self._last[1]], currents))
-        if not len(times):
-            return np.full(count, self._total)
-        areas = np.diff(times) * (currents[:-1] + currents[1:]) / 2
-        # a sample's charge ends with the trapezoid up to it; the first of all has none before it
-        steps = np.zeros(count)
-        places = np.flatnonzero(good)
-        steps[places[len(places) - len(areas) :]] = areas
-        charges: Floats = self._total + np.cumsum(steps)
-        self._total = float(charges[-1])
-        self._last = float(times[-1]), float(currents[-1])
-        return charges
+        low[buckets] = np.fmin(low[buckets], np.fmin.reduceat(least, starts))
+        high[buckets] = np.fmax(high[buckets], np.fmax.reduceat(most, starts))

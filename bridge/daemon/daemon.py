@@ -330,7 +330,7 @@ class Daemon:
         )
         safety = SafetyRequests(self._guard, self._observer, self.events, self.devices)
         past = Past(self.streams, lambda: self.config.data_dir)
-        history = History(past.blocks, past.reached)
+        history = History(past.fill, past.reached)
         self._requests = Requests(
             {**methods.handlers, **safety.handlers, **self.streams.handlers, **history.handlers},
             self.uplink,

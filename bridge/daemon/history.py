@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ from bridge.access.caller import CALLER
 from bridge.analysis.envelope import Envelope
 from bridge.transfer.plain import Encoded, to_plain
 from drivers.errors import Busy, InvalidValue
-from drivers.samples import SampleBlock
 
 from .params import accept, text_of, whole_number
 
@@ -33,8 +32,8 @@ AT_ONCE = 2
 WAITING = 8
 
 
-#: Blocks of a stream from an index on, up to another one (exclusive), each read when it is asked for, in a thread.
-Read = Callable[[str, int, int], Iterable[SampleBlock]]
+#: Gives an envelope what there is of a stream before an index, for as long as it is wanted; in a thread.
+Fill = Callable[[str, Envelope, int, Callable[[], bool]], None]
 #: Waits until a range of a stream is on disk; up to which index it is. Raises `InvalidValue` for a stream that nobody
 #: knows, `Busy` for one of which there is nothing yet.
 Reached = Callable[[str, int, int], Awaitable[int]]
@@ -43,9 +42,9 @@ Reached = Callable[[str, int, int], Awaitable[int]]
 class History:
     """`handlers` are the methods of requests."""
 
-    def __init__(self, read: Read, reached: Reached) -> None:
+    def __init__(self, fill: Fill, reached: Reached) -> None:
         self.handlers: Mapping[str, Handler] = {"history": self._history}
-        self._read = read
+        self._fill = fill
         self._reached = reached
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting: dict[str, int] = {}
@@ -74,10 +73,7 @@ class History:
                 gone.set()  # of a request that was cancelled the thread reads no more
 
     def _answer(self, stream: str, after: int, envelope: Envelope, gone: threading.Event) -> Encoded:
-        for block in self._read(stream, envelope.begin, after):
-            if gone.is_set():
-                break
-            envelope.add(block)
+        self._fill(stream, envelope, after, lambda: not gone.is_set())
         return Encoded(_text(_described(stream, envelope, after)).encode("ascii"))
 
     @asynccontextmanager

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from bridge.analysis.chunks import CHUNK, Chunks
+from bridge.analysis.envelope import Envelope
 from bridge.record.raw import RawReader, merged
 from bridge.record.run_record import RunRecord, records
 from bridge.transfer import codec
+from bridge.transfer.codec import part
 from drivers.errors import InvalidValue
-from drivers.samples import SampleBlock
+from drivers.samples import Column, SampleBlock
 
 from .streams import Streams
 
@@ -45,10 +50,42 @@ class Past:
             raise InvalidValue(f"first_index is {first}; accepted: less than {end}, where {stream} ends")
         return end
 
-    def blocks(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
-        """In order, from an index on up to another one (exclusive); the first and the last may reach beyond, and what
-        nobody has is left out. Blocks: for a thread. Raises `SpoolFailed`, `OSError`."""
-        return merged(_paced(self._read(stream, first, after)))
+    def fill(self, stream: str, envelope: Envelope, after: int, wanted: Callable[[], bool]) -> None:
+        """Give an envelope what there is of a stream before an index, chunks where they are known, for as long as it is
+        wanted. Blocks: for a thread. Raises `SpoolFailed`, `OSError`."""
+        position = envelope.begin
+        for columns, chunks in self._known(stream, envelope, after):
+            first = int(chunks["first"][0])
+            self._fill(stream, envelope, position, first, wanted)
+            envelope.add_chunks(columns, chunks)
+            position = int(chunks["first"][-1]) + CHUNK
+        self._fill(stream, envelope, position, after, wanted)
+
+    def _fill(self, stream: str, envelope: Envelope, first: int, after: int, wanted: Callable[[], bool]) -> None:
+        for block in merged(_paced(self._read(stream, first, after))) if first < after else ():
+            if not wanted():
+                return
+            # what reaches beyond comes with the chunk behind it
+            envelope.add(part(block, 0, after - block.first_index) if block.next_index > after else block)
+
+    def _known(self, stream: str, envelope: Envelope, after: int) -> Iterator[tuple[Sequence[Column], Chunks]]:
+        """Runs of chunks that can stand for their samples."""
+        if (known := self._streams.overviews.read(stream)) is None:
+            return
+        spooled = self._streams.spool.streams().get(stream)
+        missing = () if spooled is None else spooled.missing
+        firsts = known.chunks["first"].tolist()
+        good = np.array([
+            envelope.takes(first)
+            and first + CHUNK <= after
+            and not any(gap.first_index < first + CHUNK and first < gap.next_index for gap in missing)
+            for first in firsts
+        ], bool)  # fmt: skip
+        chunks = known.chunks[good]
+        ends = np.flatnonzero(np.diff(chunks["first"].astype(np.int64)) != CHUNK) + 1
+        for run in np.split(chunks, ends):
+            if len(run):
+                yield known.columns, run
 
     def _read(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
         known = self._streams.spool.streams().get(stream)

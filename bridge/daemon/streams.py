@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.access.caller import CALLER, is_of
 from bridge.store.cursor_table import CursorTable
+from bridge.transfer.overview import Overviews
 from bridge.transfer.pump import SamplePump
 from bridge.transfer.replay import Replay, Replayed, Stored
 from bridge.transfer.spool import HINTS, FaultKind, Spool, SpoolOptions, StreamRange
@@ -59,6 +60,7 @@ class Streams:
         self.config = config
         self.spool: Spool
         self._folder = folder
+        self.overviews = Overviews(folder.parent / "overview")
         self._queue_bytes = queue_bytes
         self._options = self._options_of(config, reserve_bytes)
         self._cursors = cursors
@@ -101,6 +103,7 @@ class Streams:
         self.spool = await asyncio.to_thread(Spool.open, self._folder, self._options)
         self.spool.on_fault = self._fault
         self.spool.changed = self._changed
+        self.spool.taken = self.overviews.note
         for fault in self._guard.faults.open():  # of an earlier daemon; what is still wrong is told again
             if fault.device == OF_THE_SPOOL:
                 self._guard.over(fault.kind, OF_THE_SPOOL)
@@ -116,6 +119,7 @@ class Streams:
             LOG.error("the disk of %s does not answer: what it was given last may be lost", self._folder)
         except PicobridgeError as error:
             LOG.error("%s", error)
+        await asyncio.to_thread(self.overviews.close)
 
     def attach(self, pump: SamplePump) -> None:
         """Let a pump's oldest blocks go when they are durable and it is full."""
@@ -125,6 +129,7 @@ class Streams:
         """Nothing comes of it any more; what came is on disk."""
         del self._pumps[pump.stream]
         self._durable.pop(pump.stream, None)
+        self.overviews.forget(pump.stream)
 
     def require_room(self, expected_bytes: int, promised_bytes: int) -> None:
         """Raises `RunFailed` where a run's samples would not fit beside what is promised to others."""
@@ -217,6 +222,7 @@ class Streams:
             for stream in streams:
                 floors[stream] = min(cursors.get((recorder, stream), 0) for recorder in self.config.recorders)
         await asyncio.to_thread(self.spool.release, floors)
+        await asyncio.to_thread(self.overviews.tidy)
         known = {*self.spool.streams(), *self._pumps}
         if gone := {cursor.stream for cursor in await self._cursors.all()} - known:
             await self._cursors.forget_streams(gone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import cbor2
 import numpy as np
 import pytest
 
+from bridge.analysis.envelope import Envelope
 from bridge.daemon import history
 from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
 from bridge.daemon.daemon import Daemon
 from bridge.daemon.history import History
-from bridge.transfer.codec import part
+from bridge.daemon.past import Past
 from drivers.clock import SYSTEM_CLOCK
 from drivers.errors import Busy, InvalidValue, Refused
 from drivers.samples import SampleBlock
@@ -72,6 +73,38 @@ async def test_it_is_what_was_published_to_the_bit(rig: RigMaker, points: int) -
     assert buckets["n"] == np.diff([*starts, 500]).tolist()
     total = np.trapezoid(samples["current_a"], samples["time_s"])
     assert abs(buckets["charge_c"][-1] - total) < 1e-9 * total
+
+
+async def test_a_long_range_is_read_of_chunks_and_is_the_same(rig: RigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, int]] = []
+    of_samples = Past._read
+
+    def reading(self: Past, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+        read.append((first, after))
+        return of_samples(self, stream, first, after)
+
+    monkeypatch.setattr(Past, "_read", reading)
+    async with rig(devices=("pstat",)) as r:
+        stream = await measured(r, 5000, 70)
+
+        def chunks() -> int:
+            known = r.daemon.streams.overviews.read(stream)
+            return 0 if known is None else len(known.chunks)
+
+        await eventually(lambda: chunks() == 4)
+        asked = {"stream": stream, "first_index": 100, "next_index": 5000, "points": 3, "charge_from": 0}
+        answer = await r.request("history", **asked)
+        assert read == [(0, 1024), (4096, 5000)], "chunk 0 begins before the range"
+        samples = published(r)
+    buckets = answer["buckets"]
+    assert buckets["index"] == [100, 2048, 4096]
+    for bucket, (first, after) in enumerate(((100, 2048), (2048, 4096), (4096, 5000))):
+        for name in ("voltage_v", "current_a"):
+            values = samples[name][first:after]
+            assert buckets["columns"][name]["min"][bucket] == values.min()
+            assert buckets["columns"][name]["max"][bucket] == values.max()
+        charge = np.trapezoid(samples["current_a"][:after], samples["time_s"][:after])
+        assert abs(buckets["charge_c"][bucket] - charge) < 1e-9 * charge
 
 
 async def test_it_survives_the_daemon_and_then_the_spool(tmp_path: Path) -> None:
@@ -184,16 +217,16 @@ async def test_one_sender_has_one_answer_at_a_time_and_waits_for_few() -> None:
     loop = asyncio.get_running_loop()
     under_way = 0
 
-    def read(stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+    def fill(stream: str, envelope: Envelope, after: int, wanted: Callable[[], bool]) -> None:
         nonlocal under_way
         under_way += 1
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result(30)
-        yield part(ramp(10, 10)[0], 0, 10)
+        envelope.add(ramp(10, 10)[0])
 
     async def reached(stream: str, first: int, after: int) -> int:
         return after
 
-    past = History(read, reached)
+    past = History(fill, reached)
     asked = {"stream": "s", "first_index": 0, "next_index": 10}
     tasks = [asyncio.create_task(past.handlers["history"](asked)) for _ in range(history.WAITING)]
     await eventually(lambda: under_way > 0)

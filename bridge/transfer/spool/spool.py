@@ -47,6 +47,8 @@ class Spool:
     def __init__(self, log: SegmentLog, options: SpoolOptions, early: list[tuple[FaultKind, str]]) -> None:
         """Use `open`."""
         self.changed: Callable[[], None] = lambda: None
+        #: told each block that was appended
+        self.taken: Callable[[SampleBlock], None] = lambda block: None
         self.on_fault: Callable[[FaultKind, str], None] = lambda kind, text: None
         self.error: SpoolFailed | None = None
         self.options = options
@@ -162,6 +164,7 @@ class Spool:
         Blocks of a stream come in the order of their indices.
         """
         self._put(block)
+        self.taken(block)
         if block.end is not None:
             self._writer().hurry()
 

@@ -1,0 +1,180 @@
+"""Bounds of every 1024 samples of each stream, on disk beside the spool: a file a stream, which survives it.
+
+Only a help: what is not in it is read from the samples. So nothing is synced, and a damaged record is none.
+
+    a line of JSON with the columns that have bounds, then records (`bridge.analysis.chunks`), each with a CRC32
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.analysis.chunks import CHUNK, Chunks, chunk_of, dtype_of, measured
+from drivers.errors import PicobridgeError
+from drivers.samples import Column, SampleBlock
+
+from .codec import part
+
+LOG = logging.getLogger("picobridge.spool")
+
+FORMAT = "picobridge-overview-1"
+_SUFFIX = ".overview"
+#: Of all files; the oldest go first. A day at 10 samples a second is 120 kB.
+LIMIT_BYTES = 200_000_000
+#: Chunks that wait for a disk that hangs; those beyond are read from the samples later.
+_WAITING = 64
+_HEADER_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What there is of a stream: columns, and records of chunks in the order of their indices, none twice."""
+
+    columns: tuple[Column, ...]
+    chunks: Chunks
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Blocks that are in no chunk yet, but for the first of them; at the index `due` a chunk is whole."""
+
+    due: int
+    blocks: list[SampleBlock]
+
+
+class Overviews:
+    """`note` belongs to the event loop, `read` and `tidy` to threads. A thread of its own writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1, "overviews")
+        self._pending: dict[str, _Pending] = {}
+        self._places = threading.Semaphore(_WAITING)
+
+    def note(self, block: SampleBlock) -> None:
+        """Each block of each stream, in order. What it costs the event loop is a list's append."""
+        pending = self._pending.get(block.stream)
+        if pending is None:
+            self._pending[block.stream] = pending = _Pending(_after(block.first_index), [])
+        pending.blocks.append(block)
+        if block.next_index >= pending.due:
+            rest = [block] if block.next_index % CHUNK else []
+            self._pending[block.stream] = _Pending(_after(block.next_index), rest)
+            if self._places.acquire(blocking=False):
+                self._thread.submit(self._keep, pending.blocks)
+
+    def forget(self, stream: str) -> None:
+        """Nothing more comes of it."""
+        self._pending.pop(stream, None)
+
+    def close(self) -> None:
+        """What waits is written: for a thread."""
+        self._thread.shutdown()
+
+    def read(self, stream: str) -> Overview | None:
+        """None if there is nothing that can be used. Blocks. Raises `OSError`."""
+        try:
+            content = self._path(stream).read_bytes()
+        except FileNotFoundError:
+            return None
+        line, _, records = content.partition(b"\n")
+        columns = _columns(line)
+        if columns is None:
+            return None
+        dtype = _stored(len(columns))
+        stored = np.frombuffer(records, dtype, len(records) // dtype.itemsize)
+        size = dtype.itemsize - 4
+        good = [
+            zlib.crc32(records[at : at + size]) == crc for at, crc in zip(_starts(stored), stored["crc"], strict=True)
+        ]
+        chunks: Chunks = stored[np.array(good, bool)]["chunk"]
+        _, first_places = np.unique(chunks["first"], return_index=True)
+        return Overview(columns, chunks[first_places])
+
+    def tidy(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        """Let the oldest files go, those that still grow apart. Raises `OSError`."""
+        if not self._folder.is_dir():
+            return
+        files = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob(f"*{_SUFFIX}"))
+        size = sum(path.stat().st_size for _, path in files)
+        for _, path in files:
+            if size <= limit_bytes or path.name.removesuffix(_SUFFIX) in self._pending:
+                continue
+            size -= path.stat().st_size
+            path.unlink()
+
+    def _keep(self, blocks: Sequence[SampleBlock]) -> None:
+        try:
+            for chunk in whole_chunks(blocks):
+                record = chunk_of(chunk)
+                if record is not None:
+                    self._append(chunk[0], record)
+        except (OSError, PicobridgeError) as error:
+            LOG.warning("the overview of %s is not written: %s", blocks[0].stream, error)
+        finally:
+            self._places.release()
+
+    def _append(self, block: SampleBlock, record: Chunks) -> None:
+        columns = measured(block.columns)
+        path = self._path(block.stream)
+        header = json.dumps({"format": FORMAT, "columns": [[c.name, c.unit] for c in columns]}).encode() + b"\n"
+        if path.exists():
+            with path.open("rb") as file:
+                if file.readline(_HEADER_LIMIT) != header:
+                    return  # other columns than the stream began with: an impedance sweep
+        else:
+            self._folder.mkdir(exist_ok=True)
+            path.write_bytes(header)
+        data = record.tobytes()
+        with path.open("ab") as file:
+            file.write(data + zlib.crc32(data).to_bytes(4, "little"))
+
+    def _path(self, stream: str) -> Path:
+        return self._folder / f"{stream}{_SUFFIX}"
+
+
+def whole_chunks(blocks: Sequence[SampleBlock]) -> list[list[SampleBlock]]:
+    """The chunks that consecutive blocks hold whole, each as the blocks, or parts of them, that make it up."""
+    begin = -(-blocks[0].first_index // CHUNK) * CHUNK
+    found: list[list[SampleBlock]] = []
+    for first in range(begin, blocks[-1].next_index - CHUNK + 1, CHUNK):
+        pieces = [
+            part(block, max(0, first - block.first_index), first + CHUNK - block.first_index)
+            for block in blocks
+            if len(block) and block.first_index < first + CHUNK and first < block.next_index
+        ]
+        found.append(pieces)
+    return found
+
+
+def _after(index: int) -> int:
+    """Where the chunk ends in which a sample is."""
+    return (index // CHUNK + 1) * CHUNK
+
+
+def _stored(columns: int) -> np.dtype[np.void]:
+    return np.dtype([("chunk", dtype_of(columns)), ("crc", "<u4")])
+
+
+def _starts(stored: Chunks) -> range:
+    return range(0, len(stored) * stored.dtype.itemsize, stored.dtype.itemsize)
+
+
+def _columns(line: bytes) -> tuple[Column, ...] | None:
+    try:
+        header: Any = json.loads(line)
+        if header["format"] != FORMAT:
+            return None
+        return tuple(Column(str(name), str(unit)) for name, unit in header["columns"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
