@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from bridge.access.caller import CALLER
@@ -27,6 +27,8 @@ INTERLOCK = "interlock "
 
 #: What rules need to know is asked for by then, or it counts as unknown.
 READ_S = 2.0
+#: What a rule wants to see several times in a row is read so often before an act, so far apart.
+READINGS, READ_AGAIN_S = 3, 0.1
 
 
 class Guard:
@@ -107,7 +109,7 @@ class Guard:
     async def _admit(self, act: Act) -> None:
         try:
             self._require(act)
-            await self.refresh([act])
+            await self._look(act)
             self.interlocks.require(act, self.clock())
         except PicobridgeError as error:
             error.annotate(device=act.device, operation=act.method)
@@ -125,17 +127,31 @@ class Guard:
         caller = CALLER.get()
         self.leases.check(act.device, caller.lease, caller.fence)
 
-    async def refresh(self, acts: Iterable[Act]) -> None:
-        """Read what the rules would find missing or old. What does not answer in time stays so."""
+    async def _look(self, act: Act) -> None:
+        """Read until the rules have seen enough of it: where a gauge was not read for too long, it starts again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READ_S):
+                for number in range(READINGS):
+                    if number:
+                        await asyncio.sleep(READ_AGAIN_S)
+                    if not await self.refresh([act]):
+                        return
+
+    async def refresh(self, acts: Iterable[Act]) -> bool:
+        """Read once what the rules would find missing or old, or want to see once more; False if there is nothing. What
+        does not answer in time stays as it is."""
         now = self.clock()
         wanted = {each for act in acts for each in self.interlocks.wanted(act, now)}
         if not wanted:
-            return
+            return False
         reading = [asyncio.ensure_future(self._read(device, method)) for device, method in sorted(wanted)]
-        _, late = await asyncio.wait(reading, timeout=READ_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+        try:
+            await asyncio.wait(reading, timeout=READ_S)
+        finally:
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
+        return True
 
     def moved_by_hand(self, group: str) -> list[str]:
         """Devices of a group that do something now for somebody, and not for a run."""

@@ -24,7 +24,7 @@ class Outlooks:
     def __init__(self, guard: Guard, devices: Mapping[str, DeviceSupervisor]) -> None:
         self._guard = guard
         self._devices = devices
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[bool] | None = None
         self._read_s = -READ_EVERY_S
 
     async def tell(self) -> dict[str, Any]:
