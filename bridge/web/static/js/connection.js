@@ -54,8 +54,10 @@ export class Connection extends EventTarget {
     if (!this.connected) return Promise.reject(new Error("there is no connection"));
     const client = this._client;
     return new Promise((resolve, reject) => {
-      client.once("close", () => reject(new Error("the connection was lost")));
+      const lost = () => reject(new Error("the connection was lost"));
+      client.once("close", lost);
       client.publish(topic, payload, { qos: 1 }, (error, packet) => {
+        client.removeListener("close", lost);
         if (error || packet?.reasonCode >= 128) reject(error ?? new Error("the broker refused it"));
         else resolve();
       });

@@ -25,6 +25,7 @@ export class Plot {
     this.caption = h("p", { class: "plot-caption small muted" });
     this.text = h("p", { class: "hidden-text" });
     this.element = h("figure", { class: "plot-figure" }, h("figcaption", {}, h("h3", {}, title)), this.svg, this.legend, this.caption, this.readout, this.text);
+    this.element.plot = this;
     this._at = null;
     this._width = 0;
     this.svg.addEventListener("pointermove", (event) => this._point(event));

@@ -75,6 +75,7 @@ export class SheetMap extends EventTarget {
     const began = performance.now();
     this.drawn = paint(context, sheet, this.place, this.show, colours());
     this._drawn = performance.now();
+    canvas.dataset.paints = Number(canvas.dataset.paints ?? 0) + 1;
     canvas.dataset.filled = this.drawn.filled;
     canvas.dataset.hollow = this.drawn.hollow;
     canvas.dataset.paintMs = (this._drawn - began).toFixed(1);
