@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import idle, latency, libraries, line, memory, parsing, reaction, recording, sheet, throughput
+from . import export, idle, latency, libraries, line, memory, parsing, reaction, recording, sheet, throughput
 from .machine import facts, load
 from .processes import PartFailed
 from .results import Target, update_readme, write
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "memory": Benchmark(memory.run, memory.targets),
     "idle": Benchmark(idle.run, idle.targets),
     "recording": Benchmark(recording.run, recording.targets),
+    "export": Benchmark(export.run, export.targets),
     "sheet": Benchmark(sheet.run, sheet.targets),
     "line": Benchmark(line.run, line.targets),
     "libraries": Benchmark(libraries.run, libraries.targets),
