@@ -7,12 +7,12 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_FUZZ := $(VENV)/.ready-fuzz
 
-.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells prometheus node-red
+.PHONY: demo test check docs reference bench fuzz soak hil clean mosquitto node umockdev chromium shells prometheus node-red readers
 
 demo: $(READY)
 	@$(BIN)/picobridge demo
 
-test: $(READY_DEV) mosquitto node umockdev chromium shells prometheus node-red
+test: $(READY_DEV) mosquitto node umockdev chromium shells prometheus node-red readers
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY_DEV)
@@ -82,6 +82,9 @@ prometheus:
 
 node-red:
 	@./tools/have-node-red
+
+readers:
+	@PYTHON="$(PYTHON)" ./tools/have-readers
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

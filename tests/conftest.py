@@ -25,6 +25,9 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 #: Where `tools/have-prometheus` unpacks it.
 PROMETHEUS = Path(__file__).parents[1] / "build" / "prometheus" / "usr" / "bin" / "prometheus"
 
+#: Where `tools/have-readers` makes the environments of other programs that read a record.
+READERS = Path(__file__).parents[1] / "build" / "readers"
+
 _watch = Watch()
 _LEFT_OUT = pytest.StashKey[set[str]]()
 
@@ -75,6 +78,8 @@ def _missing() -> dict[str, str]:
         missing["prometheus"] = "tools/have-prometheus, or install prometheus"
     if not all(shutil.which(program, path=search) for program in ("zsh", "fish", "man", "mandoc")):
         missing["shells"] = "install zsh, fish, man-db and mandoc"
+    if not all(any((READERS / name).glob(".ready-*")) for name in ("cellpy", "pyprobe")):
+        missing["readers"] = "tools/have-readers"
     if not all(shutil.which(program, path=search) for program in ("umockdev-run", "udevadm", "unshare")):
         missing["umockdev"] = "install umockdev, gir1.2-umockdev-1.0, python3-gi and udev"
     return missing

@@ -25,7 +25,7 @@ batmo = pd.DataFrame(
         "Current / A": current.abs(),
         "Voltage / V": samples["Voltage / V"],
         "Step Index / 1": step,
-        "Cycle Count / 1": samples["Cycle Count / 1"] if "Cycle Count / 1" in samples else 1,
+        "Cycle Count / 1": samples.get("Cycle Count / 1", 1),
         "Step Type / 1": np.select([mean > 0, mean < 0], ["charge", "discharge"], "rest"),
         "Charge Capacity / Ah": passed.clip(lower=0).groupby(step).cumsum(),
         "Discharge Capacity / Ah": (-passed).clip(lower=0).groupby(step).cumsum(),
@@ -42,7 +42,7 @@ told = {
     "current_a": raw["current"].to_list(),
     "potential_v": raw["potential"].to_list(),
     "cycles": summary["cycle_num"].to_list(),
-    "charged_ah": summary["charge_capacity_absolute"].to_list(),
-    "discharged_ah": summary["discharge_capacity_absolute"].to_list(),
+    "charged_mah": summary["charge_capacity_absolute"].to_list(),
+    "discharged_mah": summary["discharge_capacity_absolute"].to_list(),
 }
 print(json.dumps(told))

@@ -1,7 +1,7 @@
 """Read a run with PyProBE 2.6: `python with_pyprobe.py FOLDER/pstat.mpt`, in an environment that has PyProBE-Data.
 
-The file is made by `picobridge export RUN --format ec-lab`; PyProBE knows it as BioLogic's. It counts steps from 0, finds
-cycles by itself from steps that come again, and its capacity is the net charge since the beginning, above 0 throughout.
+The file is made by `picobridge export RUN --format ec-lab`; PyProBE knows it as BioLogic's. It counts steps from 0,
+finds cycles by itself from steps that come again, and its capacity is the net charge, counted from its lowest.
 """
 
 import json
