@@ -1,4 +1,4 @@
-"""What is kept of every 1024 samples of a stream, so that a curve of a week is drawn without reading a week."""
+"""What is kept of every so many samples of a stream, so that a curve of a week is drawn without reading a week."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from drivers.samples import Column, SampleBlock
 from .running_charge import CURRENT, TIME, RunningCharge
 from .statistics import Floats
 
-#: Samples of a chunk, which begins at a multiple of it.
-CHUNK = 1024
+#: Samples of a chunk, which begins at a multiple of that: of a small one, and of a large one.
+SMALL, LARGE = 64, 2048
 
 FLAGS = "flags"
 

@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from drivers.samples import Column, SampleBlock
 
-from .chunks import CHUNK, FLAGS, Chunks
+from .chunks import FLAGS, LARGE, SMALL, Chunks
 from .running_charge import TIME, RunningCharge
 from .statistics import Floats
+
+#: So many samples are looked at one by one; curves of more are made of chunks.
+ONE_BY_ONE = 1 << 16
 
 Integers = npt.NDArray[np.int64]
 
@@ -40,7 +43,7 @@ class Curve:
 
 class Envelope:
     """Samples `first_index` to `next_index` (exclusive) in at most `points` buckets of equally many indices; `width` is
-    how many. Buckets of more than 1024 are made of whole chunks, whose bounds may be known already.
+    how many. Of more than `one_by_one` samples, buckets are made of whole chunks, whose bounds may be known already.
 
     `columns` are those wanted, None for all that have numbers. With `charge_from` the charge is counted from that index
     on, which is `first_index` or before it: by the trapezoid over the device's time, up to the last sample of each
@@ -54,15 +57,19 @@ class Envelope:
         points: int,
         columns: frozenset[str] | None = None,
         charge_from: int | None = None,
+        one_by_one: int = ONE_BY_ONE,
     ) -> None:
         self.first_index = first_index
         self._first, self._next = first_index, next_index
         self.width = -(-(next_index - first_index) // points)
         #: where the first bucket begins: before `first_index` where buckets are made of whole chunks
         self._origin = first_index
-        if self.width > CHUNK:
-            self._origin = first_index // CHUNK * CHUNK
-            self.width = -(-(next_index - self._origin) // (points * CHUNK)) * CHUNK
+        #: samples of the chunks that buckets are made of; 0: of single samples
+        self._chunk = 0
+        if next_index - first_index > one_by_one:
+            self._chunk = LARGE if self.width >= LARGE else SMALL
+            self._origin = first_index // self._chunk * self._chunk
+            self.width = -(-(next_index - self._origin) // (points * self._chunk)) * self._chunk
         length = -(-(next_index - self._origin) // self.width)
         self._columns = columns
         self._start_ns: int | None = None
@@ -108,14 +115,18 @@ class Envelope:
             lasts = np.append(starts[1:], after - first) - 1
             self._charges[buckets] = charges[lasts + (rows.start - len(block))]
 
-    def takes(self, first: int) -> bool:
-        """Whether the chunk that begins there can stand for its samples."""
-        before = self._charge is not None and self._charge.begin <= first and first + CHUNK <= self._first
-        return before or (self.width % CHUNK == 0 and self._first <= first and first + CHUNK <= self._next)
+    def takes(self, size: int) -> list[tuple[int, int]]:
+        """In which ranges (the second index exclusive) a chunk of `size` samples can stand for them."""
+        ranges = []
+        if size == LARGE and self.begin < self._first:  # of which only the charge is wanted
+            ranges.append((self.begin, self._first))
+        if size == self._chunk:
+            ranges.append((self._first, self._next))
+        return ranges
 
-    def add_chunks(self, columns: Sequence[Column], chunks: Chunks) -> None:
+    def add_chunks(self, columns: Sequence[Column], chunks: Chunks, size: int) -> None:
         """Consecutive chunks that it takes, and whose samples have not come; `columns` are those with bounds."""
-        charges = None if self._charge is None else self._charge.add_chunks(chunks, CHUNK)
+        charges = None if self._charge is None else self._charge.add_chunks(chunks, size)
         inside = chunks["first"] >= self._first
         chunks = chunks[inside]
         if not len(chunks):
@@ -123,7 +134,7 @@ class Envelope:
         firsts = chunks["first"].astype(np.int64)
         if firsts[0] > self._expected:
             self._missing.append((self._expected, int(firsts[0])))
-        self._expected = int(firsts[-1]) + CHUNK
+        self._expected = int(firsts[-1]) + size
         places = (firsts - self._origin) // self.width
         starts = np.concatenate(([0], np.flatnonzero(np.diff(places)) + 1)).astype(np.intp)
         buckets = slice(int(places[0]), int(places[-1]) + 1)
@@ -133,7 +144,7 @@ class Envelope:
         seconds = chunks["time_s"] + (chunks["head_ns"] - self._start_ns) / 1e9
         self._index[buckets] = np.where(fresh, firsts[starts], self._index[buckets])
         self._time[buckets] = np.where(fresh, seconds[starts], self._time[buckets])
-        self._count[buckets] += np.diff(np.append(starts, len(chunks))) * CHUNK
+        self._count[buckets] += np.diff(np.append(starts, len(chunks))) * size
         self._flags[buckets] |= np.bitwise_or.reduceat(chunks["flags"], starts)
         for number, column in enumerate(columns):
             if self._columns is None or column.name in self._columns:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.analysis.chunks import CHUNK, Chunks
+from bridge.analysis.chunks import LARGE, SMALL, Chunks
 from bridge.analysis.envelope import Envelope
 from bridge.record.raw import RawReader, merged
 from bridge.record.run_record import RunRecord, records
@@ -54,11 +54,10 @@ class Past:
         """Give an envelope what there is of a stream before an index, chunks where they are known, for as long as it is
         wanted. Blocks: for a thread. Raises `SpoolFailed`, `OSError`."""
         position = envelope.begin
-        for columns, chunks in self._known(stream, envelope, after):
-            first = int(chunks["first"][0])
-            self._fill(stream, envelope, position, first, wanted)
-            envelope.add_chunks(columns, chunks)
-            position = int(chunks["first"][-1]) + CHUNK
+        for columns, chunks, size in self._known(stream, envelope, after):
+            self._fill(stream, envelope, position, int(chunks["first"][0]), wanted)
+            envelope.add_chunks(columns, chunks, size)
+            position = int(chunks["first"][-1]) + size
         self._fill(stream, envelope, position, after, wanted)
 
     def _fill(self, stream: str, envelope: Envelope, first: int, after: int, wanted: Callable[[], bool]) -> None:
@@ -68,24 +67,22 @@ class Past:
             # what reaches beyond comes with the chunk behind it
             envelope.add(part(block, 0, after - block.first_index) if block.next_index > after else block)
 
-    def _known(self, stream: str, envelope: Envelope, after: int) -> Iterator[tuple[Sequence[Column], Chunks]]:
-        """Runs of chunks that can stand for their samples."""
-        if (known := self._streams.overviews.read(stream)) is None:
-            return
+    def _known(self, stream: str, envelope: Envelope, after: int) -> Iterator[tuple[Sequence[Column], Chunks, int]]:
+        """Runs of chunks that can stand for their samples, in order, with their size."""
         spooled = self._streams.spool.streams().get(stream)
         missing = () if spooled is None else spooled.missing
-        firsts = known.chunks["first"].tolist()
-        good = np.array([
-            envelope.takes(first)
-            and first + CHUNK <= after
-            and not any(gap.first_index < first + CHUNK and first < gap.next_index for gap in missing)
-            for first in firsts
-        ], bool)  # fmt: skip
-        chunks = known.chunks[good]
-        ends = np.flatnonzero(np.diff(chunks["first"].astype(np.int64)) != CHUNK) + 1
-        for run in np.split(chunks, ends):
-            if len(run):
-                yield known.columns, run
+        wanted = sorted((begin, end, size) for size in (LARGE, SMALL) for begin, end in envelope.takes(size))
+        for begin, end, size in wanted:
+            if (known := self._streams.overviews.read(stream, size, begin, min(end, after))) is None:
+                continue
+            firsts = known.chunks["first"].astype(np.int64)
+            whole = np.ones(len(firsts), bool)
+            for gap in missing:
+                whole &= (gap.first_index >= firsts + size) | (firsts >= gap.next_index)
+            chunks, firsts = known.chunks[whole], firsts[whole]
+            for run in np.split(chunks, np.flatnonzero(np.diff(firsts) != size) + 1):
+                if len(run):
+                    yield known.columns, run, size
 
     def _read(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
         known = self._streams.spool.streams().get(stream)

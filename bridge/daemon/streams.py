@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.access.caller import CALLER, is_of
+from bridge.record.overview import Overviews
 from bridge.store.cursor_table import CursorTable
-from bridge.transfer.overview import Overviews
 from bridge.transfer.pump import SamplePump
 from bridge.transfer.replay import Replay, Replayed, Stored
 from bridge.transfer.spool import HINTS, FaultKind, Spool, SpoolOptions, StreamRange

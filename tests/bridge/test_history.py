@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import cbor2
 import numpy as np
 import pytest
 
+from bridge.analysis.chunks import SMALL
 from bridge.analysis.envelope import Envelope
 from bridge.daemon import history
 from bridge.daemon.config import BrokerConfig, Config, DeviceConfig
@@ -84,21 +87,23 @@ async def test_a_long_range_is_read_of_chunks_and_is_the_same(rig: RigMaker, mon
         return of_samples(self, stream, first, after)
 
     monkeypatch.setattr(Past, "_read", reading)
+    monkeypatch.setattr(history, "Envelope", partial(Envelope, one_by_one=1000))
     async with rig(devices=("pstat",)) as r:
-        stream = await measured(r, 5000, 70)
+        stream = await measured(r, 5000, 30)
 
         def chunks() -> int:
-            known = r.daemon.streams.overviews.read(stream)
+            known = r.daemon.streams.overviews.read(stream, SMALL, 0, 5000)
             return 0 if known is None else len(known.chunks)
 
-        await eventually(lambda: chunks() == 4)
-        asked = {"stream": stream, "first_index": 100, "next_index": 5000, "points": 3, "charge_from": 0}
+        await eventually(lambda: chunks() == 64)
+        asked = {"stream": stream, "first_index": 100, "next_index": 5000, "points": 8, "charge_from": 0}
         answer = await r.request("history", **asked)
-        assert read == [(0, 1024), (4096, 5000)], "chunk 0 begins before the range"
+        assert read == [(0, 128), (4096, 5000)], "chunk 1 begins before the range"
         samples = published(r)
     buckets = answer["buckets"]
-    assert buckets["index"] == [100, 2048, 4096]
-    for bucket, (first, after) in enumerate(((100, 2048), (2048, 4096), (4096, 5000))):
+    edges = [100, *range(704, 5000, 640), 5000]
+    assert buckets["index"] == edges[:-1]
+    for bucket, (first, after) in enumerate(pairwise(edges)):
         for name in ("voltage_v", "current_a"):
             values = samples[name][first:after]
             assert buckets["columns"][name]["min"][bucket] == values.min()

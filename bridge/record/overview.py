@@ -1,6 +1,7 @@
-"""Bounds of every 1024 samples of each stream, on disk beside the spool: a file a stream, which survives it.
+"""Bounds of every so many samples of each stream, on disk beside the spool, which they survive: two files a stream, of
+large chunks and, where samples come one by one, of small ones.
 
-Only a help: what is not in it is read from the samples. So nothing is synced, and a damaged record is none.
+Only a help: what is not in them is read from the samples. So nothing is synced, and a damaged record is none.
 
     a line of JSON with the columns that have bounds, then records (`bridge.analysis.chunks`), each with a CRC32
 """
@@ -19,18 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from bridge.analysis.chunks import CHUNK, Chunks, chunk_of, dtype_of, measured
+from bridge.analysis.chunks import LARGE, SMALL, Chunks, chunk_of, dtype_of, measured
+from bridge.transfer.codec import part
 from drivers.errors import PicobridgeError
 from drivers.samples import Column, SampleBlock
 
-from .codec import part
+from .raw import merged
 
 LOG = logging.getLogger("picobridge.spool")
 
 FORMAT = "picobridge-overview-1"
 _SUFFIX = ".overview"
-#: Of all files; the oldest go first. A day at 10 samples a second is 120 kB.
-LIMIT_BYTES = 200_000_000
+#: Of all files; the oldest go first. A day at 10 samples a second is 1.8 MB.
+LIMIT_BYTES = 1_000_000_000
+#: Blocks of a large chunk: decoding fewer takes no longer than reading small chunks.
+_FEW_BLOCKS = 64
 #: Chunks that wait for a disk that hangs; those beyond are read from the samples later.
 _WAITING = 64
 _HEADER_LIMIT = 64 * 1024
@@ -68,7 +72,7 @@ class Overviews:
             self._pending[block.stream] = pending = _Pending(_after(block.first_index), [])
         pending.blocks.append(block)
         if block.next_index >= pending.due:
-            rest = [block] if block.next_index % CHUNK else []
+            rest = [block] if block.next_index % LARGE else []
             self._pending[block.stream] = _Pending(_after(block.next_index), rest)
             if self._places.acquire(blocking=False):
                 self._thread.submit(self._keep, pending.blocks)
@@ -81,10 +85,11 @@ class Overviews:
         """What waits is written: for a thread."""
         self._thread.shutdown()
 
-    def read(self, stream: str) -> Overview | None:
-        """None if there is nothing that can be used. Blocks. Raises `OSError`."""
+    def read(self, stream: str, size: int, first: int, after: int) -> Overview | None:
+        """Chunks of `size` samples that lie between two indices (the second one exclusive); None if there are none that
+        can be used. Blocks. Raises `OSError`."""
         try:
-            content = self._path(stream).read_bytes()
+            content = self._path(stream, size).read_bytes()
         except FileNotFoundError:
             return None
         line, _, records = content.partition(b"\n")
@@ -93,11 +98,12 @@ class Overviews:
             return None
         dtype = _stored(len(columns))
         stored = np.frombuffer(records, dtype, len(records) // dtype.itemsize)
-        size = dtype.itemsize - 4
-        good = [
-            zlib.crc32(records[at : at + size]) == crc for at, crc in zip(_starts(stored), stored["crc"], strict=True)
-        ]
-        chunks: Chunks = stored[np.array(good, bool)]["chunk"]
+        firsts = stored["chunk"]["first"].astype(np.int64)
+        inside = stored[(first <= firsts) & (firsts + size <= after)]
+        data, checked = inside.tobytes(), dtype.itemsize - 4
+        checksums = zip(range(0, len(data), dtype.itemsize), inside["crc"].tolist(), strict=True)
+        good = [zlib.crc32(data[at : at + checked]) == crc for at, crc in checksums]
+        chunks: Chunks = inside[np.array(good, bool)]["chunk"]
         _, first_places = np.unique(chunks["first"], return_index=True)
         return Overview(columns, chunks[first_places])
 
@@ -108,66 +114,68 @@ class Overviews:
         files = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob(f"*{_SUFFIX}"))
         size = sum(path.stat().st_size for _, path in files)
         for _, path in files:
-            if size <= limit_bytes or path.name.removesuffix(_SUFFIX) in self._pending:
+            if size <= limit_bytes or path.name.split(".")[0] in self._pending:
                 continue
             size -= path.stat().st_size
             path.unlink()
 
     def _keep(self, blocks: Sequence[SampleBlock]) -> None:
         try:
-            for chunk in whole_chunks(blocks):
-                record = chunk_of(chunk)
-                if record is not None:
-                    self._append(chunk[0], record)
+            fewer = list(merged(blocks))
+            self._append(fewer, LARGE)
+            if len(blocks) > _FEW_BLOCKS:
+                self._append(fewer, SMALL)
         except (OSError, PicobridgeError) as error:
             LOG.warning("the overview of %s is not written: %s", blocks[0].stream, error)
         finally:
             self._places.release()
 
-    def _append(self, block: SampleBlock, record: Chunks) -> None:
-        columns = measured(block.columns)
-        path = self._path(block.stream)
-        header = json.dumps({"format": FORMAT, "columns": [[c.name, c.unit] for c in columns]}).encode() + b"\n"
+    def _append(self, blocks: Sequence[SampleBlock], size: int) -> None:
+        path = self._path(blocks[0].stream, size)
+        for pieces in whole_chunks(blocks, size):
+            record = chunk_of(pieces)
+            if record is None or not self._begun(path, pieces[0]):
+                continue  # other columns than the stream began with: an impedance sweep
+            data = record.tobytes()
+            with path.open("ab") as file:
+                file.write(data + zlib.crc32(data).to_bytes(4, "little"))
+
+    def _begun(self, path: Path, block: SampleBlock) -> bool:
+        """Whether records with a block's columns may be in a file, which is made if it is not there."""
+        columns = [[column.name, column.unit] for column in measured(block.columns)]
+        header = json.dumps({"format": FORMAT, "columns": columns}).encode() + b"\n"
         if path.exists():
             with path.open("rb") as file:
-                if file.readline(_HEADER_LIMIT) != header:
-                    return  # other columns than the stream began with: an impedance sweep
-        else:
-            self._folder.mkdir(exist_ok=True)
-            path.write_bytes(header)
-        data = record.tobytes()
-        with path.open("ab") as file:
-            file.write(data + zlib.crc32(data).to_bytes(4, "little"))
+                return file.readline(_HEADER_LIMIT) == header
+        self._folder.mkdir(exist_ok=True)
+        path.write_bytes(header)
+        return True
 
-    def _path(self, stream: str) -> Path:
-        return self._folder / f"{stream}{_SUFFIX}"
+    def _path(self, stream: str, size: int) -> Path:
+        return self._folder / f"{stream}.{size}{_SUFFIX}"
 
 
-def whole_chunks(blocks: Sequence[SampleBlock]) -> list[list[SampleBlock]]:
+def whole_chunks(blocks: Sequence[SampleBlock], size: int) -> list[list[SampleBlock]]:
     """The chunks that consecutive blocks hold whole, each as the blocks, or parts of them, that make it up."""
-    begin = -(-blocks[0].first_index // CHUNK) * CHUNK
+    begin = -(-blocks[0].first_index // size) * size
     found: list[list[SampleBlock]] = []
-    for first in range(begin, blocks[-1].next_index - CHUNK + 1, CHUNK):
+    for first in range(begin, blocks[-1].next_index - size + 1, size):
         pieces = [
-            part(block, max(0, first - block.first_index), first + CHUNK - block.first_index)
+            part(block, max(0, first - block.first_index), first + size - block.first_index)
             for block in blocks
-            if len(block) and block.first_index < first + CHUNK and first < block.next_index
+            if len(block) and block.first_index < first + size and first < block.next_index
         ]
         found.append(pieces)
     return found
 
 
 def _after(index: int) -> int:
-    """Where the chunk ends in which a sample is."""
-    return (index // CHUNK + 1) * CHUNK
+    """Where the large chunk ends in which a sample is."""
+    return (index // LARGE + 1) * LARGE
 
 
 def _stored(columns: int) -> np.dtype[np.void]:
     return np.dtype([("chunk", dtype_of(columns)), ("crc", "<u4")])
-
-
-def _starts(stored: Chunks) -> range:
-    return range(0, len(stored) * stored.dtype.itemsize, stored.dtype.itemsize)
 
 
 def _columns(line: bytes) -> tuple[Column, ...] | None:
