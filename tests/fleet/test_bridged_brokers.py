@@ -208,9 +208,11 @@ async def _attempt(running: Any) -> None:
 
 
 async def test_users_ask_over_the_bridge_in_their_own_names(
-    brokers_with_users: Callable[[], Awaitable[tuple[Any, Any]]],
+    brokers_with_users: Callable[[], Awaitable[tuple[Any, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     site, bridge = await brokers_with_users()
+    assert "cannot be asked" not in caplog.text, "the daemon's account may claim its name"
+    assert bridge._namesakes._echo.is_set()
     async with site.lab("alice", bridge="lab") as alice:
         assert (await alice.gauge.pressure()).pressure_pa == 5e-4
         assert (await alice.stage.move_to(x_m="1 mm")).x_m == 0.001
