@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bridge.client import Lab, connect
 from bridge.daemon.config import DeviceConfig
 from bridge.record.merging import merge
@@ -24,8 +26,11 @@ from .results import Target
 from .stream_instrument import CURRENT_A
 
 RATE = 1000.0
-#: Channels, and recorders that share them.
-STEPS, QUICK_STEPS = ((8, 1), (24, 1), (48, 1), (48, 2)), ((4, 1), (12, 1), (12, 2))
+#: Of a line: how often a channel is read.
+READ_S = 0.1
+#: Channels, how often each is read, and recorders that share them.
+STEPS = ((8, READ_S, 1), (24, READ_S, 1), (8, 0.02, 1), (24, 0.5, 1), (32, READ_S, 1), (32, READ_S, 2))
+QUICK_STEPS = ((4, READ_S, 1), (12, READ_S, 1), (4, 0.02, 1), (12, READ_S, 2))
 MEASURED_S, QUICK_MEASURED_S = 15.0, 6.0
 _SETTLE_S = 3.0
 _LINE = 1000
@@ -41,19 +46,19 @@ def targets(result: dict[str, Any]) -> list[Target]:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Processor time a channel is the slope over the steps with one recorder, so that what each part costs without
-    channels is not counted to them. It is that of blocks as long as `samples_a_block` says: on a machine that is busy
-    with something else they become longer, and so cheaper."""
+    """What a block costs and what a channel costs beside its blocks, from steps with other numbers of both. Blocks are
+    counted as they arrived: on a machine that is busy with something else they become longer and fewer."""
     steps = [
-        _step(channels, recorders, QUICK_MEASURED_S if quick else MEASURED_S)
-        for channels, recorders in (QUICK_STEPS if quick else STEPS)
+        _step(channels, read_s, recorders, QUICK_MEASURED_S if quick else MEASURED_S)
+        for channels, read_s, recorders in (QUICK_STEPS if quick else STEPS)
     ]
     alone = [step for step in steps if len(step["shares"]) == 1]
-    slopes = {name: _slope(alone, name) for name in ("daemon", "broker", "recorder")}
+    costs = {name: _costs(alone, name) for name in ("daemon", "broker", "recorder")}
+    slopes = {name: cost["cpu_s_a_block"] / READ_S + cost["cores_a_channel"] for name, cost in costs.items()}
     return {
         "samples_per_s_a_channel": RATE,
-        "samples_a_block": alone[-1]["samples_a_block"],
-        "cores_a_channel": slopes,
+        "blocks_per_s_a_channel": 1 / READ_S,
+        "costs": costs,
         "channels_a_core": {name: 1 / slope for name, slope in slopes.items()},
         "cores_of_1000_channels": {name: _LINE * slope for name, slope in slopes.items()},
         "missing": sum(step["missing"] for step in steps),
@@ -63,13 +68,16 @@ def run(quick: bool) -> dict[str, Any]:
     }
 
 
-def _slope(steps: Sequence[dict[str, Any]], name: str) -> float:
-    first, last = steps[0], steps[-1]
-    return float((last["cores"][name] - first["cores"][name]) / (last["channels"] - first["channels"]))
+def _costs(steps: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
+    """By least squares, with what it costs without channels aside."""
+    blocks = [step["channels"] * RATE / step["samples_a_block"] for step in steps]
+    known = np.array([[1.0, count, step["channels"]] for count, step in zip(blocks, steps, strict=True)])
+    (idle, a_block, a_channel), *_ = np.linalg.lstsq(known, np.array([step["cores"][name] for step in steps]))
+    return {"cores_idle": float(idle), "cpu_s_a_block": float(a_block), "cores_a_channel": float(a_channel)}
 
 
-def _step(channels: int, recorders: int, measured_s: float) -> dict[str, Any]:
-    with mosquitto() as broker, Part(line_instruments.serve) as instruments:
+def _step(channels: int, read_s: float, recorders: int, measured_s: float) -> dict[str, Any]:
+    with mosquitto() as broker, Part(line_instruments.serve, read_s) as instruments:
         devices = {
             name: DeviceConfig(name=name, driver="stream", address=f"tcp:127.0.0.1:{instruments.ready}")
             for name in (f"c{number:04}" for number in range(channels))
