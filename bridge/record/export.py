@@ -8,6 +8,7 @@ with the length.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -172,7 +173,8 @@ def _write_points(path: Path, sweep: list[SampleBlock], about: Mapping[str, str]
 
 
 def _temporary(path: Path) -> Path:
-    temporary = path.with_name(f".{path.name}.new")
+    # the daemon's process and somebody who cannot wait for it may both be at it: the last one's file stays, whole
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     return temporary
 

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
+from bridge.record import export
 from bridge.record.export import export_stream
 from bridge.record.raw import RawWriter
+from bridge.record.text import CsvWriter
 from drivers.samples import EndReason, SampleBlock
 
 from .blocks import START_NS, block, sweep
@@ -51,6 +53,17 @@ def test_names_of_the_files(tmp_path: Path) -> None:
         "pstat.impedance.parquet",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["pstat.cborseq", *(p.name for p in made)])
+
+
+def test_two_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was first is still at it when the other one has done it."""
+    record, path = two_steps(tmp_path), tmp_path / "pstat.bdf.csv"
+    with export._replacing(path, lambda place: CsvWriter(place, ["first"])):
+        monkeypatch.setattr("os.getpid", lambda: 1)
+        export_stream(record, ["csv"])
+        assert len(rows(path)) == 7
+    assert rows(path) == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["pstat.bdf.csv", "pstat.cborseq"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
