@@ -41,9 +41,9 @@ from mocks.world import World
 
 from . import daemon_process
 from .broker import mosquitto
-from .machine import percentile
+from .machine import facts, load, percentile
 from .processes import Part, heard
-from .results import Target
+from .results import Target, write
 
 STOPS, QUICK_STOPS = 200, 15
 BOUND_MS = 100.0
@@ -243,8 +243,10 @@ async def _under_way(instruments: dict[str, Any], move: asyncio.Future[Any]) -> 
 
 
 def main() -> int:
-    result = run("--quick" in sys.argv[1:])
+    quick, machine = "--quick" in sys.argv[1:], facts()
+    result = run(quick)
     print(json.dumps(result, indent=2))
+    write("stop", quick, machine | {"load_after": load()}, result, targets(result))
     missed = [target for target in targets(result) if not target.met]
     for target in targets(result):
         print(target.row)
