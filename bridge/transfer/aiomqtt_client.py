@@ -5,12 +5,15 @@
   is on the socket when `write_out` returns, and the loop is asked only about what the socket did not take.
 - It receives through a queue with a task a message, one packet a turn; here the callback is called directly, and what
   has arrived is read in one turn, and acknowledged in the next.
+- paho holds a lock while it hands out a message, and takes it again when a message of QoS 0 is written: whoever sent
+  something on hearing something could wait for ever. Here a message is handed on when paho has let go of it.
 - A connection that failed half way leaves its socket to the garbage collector.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import aiomqtt
@@ -38,6 +41,8 @@ class Client(aiomqtt.Client):
         #: what paho queues now is written in a moment, without asking the event loop whether the socket takes it
         self._written_soon = False
         self._has_writer = False
+        #: read, and not handed on yet
+        self._arrived: deque[paho.MQTTMessage] = deque()
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         # it has a line for every packet, and calls a broken connection an error; what became of it the session says
         self._client.disable_logger()
@@ -65,7 +70,7 @@ class Client(aiomqtt.Client):
         self._session.disconnected("the broker is gone" if reason == "Unspecified error" else reason)
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        self._session.received(message)
+        self._arrived.append(message)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         self._session.acknowledged(mid, reason_code)
@@ -109,6 +114,7 @@ class Client(aiomqtt.Client):
             for _ in range(READS_AT_ONCE):
                 before = session.packets
                 client.loop_read()
+                self._hand_on()
                 pending = getattr(client.socket(), "pending", None)  # what TLS has decoded makes no socket readable
                 if session.packets == before and not (pending and pending()):
                     break
@@ -116,9 +122,14 @@ class Client(aiomqtt.Client):
                 # acknowledgements go out when whoever waited for the messages has run
                 self._loop.call_soon(self._write)
         except Exception as error:  # as aiomqtt does: whatever breaks a read has broken the connection
+            self._hand_on()
             self._broken(error)
         finally:
             self._written_soon = False
+
+    def _hand_on(self) -> None:
+        while self._arrived:
+            self._session.received(self._arrived.popleft())
 
     def _broken(self, error: Exception) -> None:
         if not self._connected.done():

@@ -83,6 +83,25 @@ async def test_a_callback_that_fails_does_not_end_the_session(mosquitto: Mosquit
 
 
 @pytest.mark.mosquitto
+@pytest.mark.timeout(30)
+async def test_who_hears_something_may_say_something_at_once(mosquitto: Mosquitto) -> None:
+    """At QoS 0 too. paho would wait for ever for a lock that it holds itself, and the whole event loop with it: the
+    daemon did, when a request was refused while a newest value waited for a slow broker."""
+    heard: list[str] = []
+
+    def answer(message: Incoming) -> None:
+        heard.append(message.topic)
+        if message.topic == "question":
+            for qos in (0, 1):
+                session.send(Message(f"answer/{qos}", b"", qos=qos))
+
+    async with connect(mosquitto.address, identifier="x", on_message=answer) as session:
+        await session.subscribe("#")
+        session.send(Message("question", b""))
+        await eventually(lambda: sorted(heard) == ["answer/0", "answer/1", "question"])
+
+
+@pytest.mark.mosquitto
 async def test_what_is_not_acknowledged_fails_when_the_broker_dies(mosquitto: Mosquitto) -> None:
     async with connect(mosquitto.address, identifier="x", on_message=ignore) as session:
         assert mosquitto.process is not None
