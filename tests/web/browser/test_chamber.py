@@ -147,6 +147,18 @@ async def test_the_drawing_shows_where_everything_is(browser: Browser) -> None:
             assert words in shown["said"], words
 
 
+async def test_of_several_sources_the_one_that_is_on_is_drawn(browser: Browser) -> None:
+    rig = Rig(devices={"emstat": "potentiostat", "pstat": "potentiostat"})
+    for name, cell in (("emstat", "off"), ("pstat", "on")):
+        rig.see(f"{name}.cell", cell)
+    devices = [{**DEVICES[0], "name": name} for name in rig.devices]
+    async with bare(browser) as page:
+        shown = await draw(page, told(rig), devices=devices)
+        assert shown["source"] == "on"
+        assert "Source emstat: off, proven." in shown["said"]
+        assert "Source pstat: on, 5 pA" in shown["said"]
+
+
 UNSURE = {"tip": "unknown", "tilt": "unknown", "source": "unknown", "vacuum": "unknown", "alarm": "unknown"}
 
 

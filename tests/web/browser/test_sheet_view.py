@@ -61,6 +61,22 @@ def record(number: int, cell: int, soft: int, *, visit: int = 1, supersedes: int
     }
 
 
+#: Of the cells of a row that are not as empty as the first one: the colour of a corner, where no sign is.
+_COLOURS = """
+([row, first]) => {
+    const map = document.querySelector(".sheet-map canvas");
+    const [wide, high] = [(map.width - 41) / 100, (map.height - 27) / 50];
+    const pixels = map.getContext("2d").getImageData(0, 0, map.width, map.height).data;
+    const at = (column) => {
+        const place = 4 * (map.width * Math.round(26 + (49 - row) * high) + Math.round(40 + column * wide));
+        return "#" + [...pixels.slice(place, place + 3)].map((part) => part.toString(16).padStart(2, "0")).join("");
+    };
+    const found = Array.from({ length: 100 }, (_, column) => [row * 100 + column, at(column)]);
+    return Object.fromEntries(found.filter(([, colour]) => colour !== found[0][1]));
+}
+"""
+
+
 async def counts(page: Page) -> dict[str, int]:
     found = await page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('[data-bin]')]"
@@ -112,12 +128,13 @@ async def test_five_thousand_cells_fill_in(site: SiteMaker, visit: Visitor) -> N
 
 async def test_a_cell_is_told_by_press_by_keys_and_by_number(site: SiteMaker, visit: Visitor) -> None:
     first = record(0, 101, 8)
-    steps = [(HEADER, [first, record(1, 102, 3), record(2, 101, 1, visit=2, supersedes=0)])]
+    steps = [(HEADER, [first, record(1, 102, 3), record(2, 101, 1, visit=2, supersedes=0), first])]
     async with site(procedures=(telling("sheet-map", steps, {}),)) as s, visit(s) as v:
         run = await begin(s, "sheet-map")
         await v.open("sheet", run)
         await drawn(v.page, 2)
         canvas = v.page.locator(".sheet-map canvas")
+        assert await v.page.evaluate(_COLOURS, [1, 101]) == {"101": "#009e73", "102": "#d55e00"}
         await v.page.get_by_label("Row", exact=True).fill("1")
         await v.page.get_by_label("Column", exact=True).fill("1")
         await v.page.get_by_role("button", name="Show").click()

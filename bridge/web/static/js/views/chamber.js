@@ -86,6 +86,8 @@ class Chamber {
       replace(this._facts, rows.map(([what, text, sure]) => [h("dt", {}, what), h("dd", { class: sure ? "" : "doubt", "data-fact": what }, text)]));
     }
     const answers = answersOf(devices, this._outlook, doubt);
-    if (this._answersShown !== (this._answersShown = JSON.stringify(answers))) replace(this._answers, answers.map(drawAnswer));
+    // what is drawn anew cannot be marked and copied: an age alone is no reason
+    const said = JSON.stringify(answers).replaceAll(/ \([\d.e-]+ s old\)/g, "");
+    if (this._answersShown !== (this._answersShown = said)) replace(this._answers, answers.map(drawAnswer));
   }
 }

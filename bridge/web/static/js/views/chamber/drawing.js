@@ -16,7 +16,7 @@ export function drawChamber(chamber) {
   const title = description(chamber);
   return s(
     "svg",
-    { class: `chamber-drawing${chamber.doubt ? " doubtful" : ""}`, viewBox: "0 0 524 388", role: "img", "aria-label": `The chamber. ${title}` },
+    { class: "chamber-drawing", viewBox: "0 0 524 388", role: "img", "aria-label": `The chamber. ${title}` },
     chamberWall(),
     columns(),
     stage ? drawStage(stage, tilt) : null,

@@ -9,23 +9,33 @@ const ENDS = [
   [/manipulator|tip|probe/, "tip"],
 ];
 
+/** Of several devices that is drawn which one should look at first. */
+const FIRST = {
+  source: ({ cell }) => ["on", "unknown", "off"].indexOf(cell.known ? cell.value : UNKNOWN),
+  tip: ({ at }) => ["contact", "inserted", UNKNOWN, "clear", "parked"].indexOf(at),
+  route: ({ closed }) => (closed.known ? (closed.value === "open" ? 2 : 0) : 1),
+  gauge: ({ open }) => [false, null, true].indexOf(open),
+  stage: ({ moving }) => (moving ? 0 : 1),
+};
+
 /**
- * The chamber: {stage, tip, route, source, gauge, doubt}, each of these null where the rig has none. `outlook` is the
- * daemon's answer, null before it came; `doubt` says why nothing of it counts any more, "" if it does.
- * A seen value is {value, known, why, statedBy, age}.
+ * The chamber: {stage, tip, route, source, gauge, all, doubt}, each of these null where the rig has none; `all` has lists
+ * of them. `outlook` is the daemon's answer, null before it came; `doubt` says why nothing of it counts any more, "" if it
+ * does. A seen value is {value, known, why, statedBy, age}.
  */
 export function chamberOf(devices, outlook, doubt) {
   const inputs = new Map((outlook?.inputs ?? []).map((input) => [input.input, input]));
   const look = (name) => seen(inputs.get(name), outlook === null ? "not asked yet" : doubt);
-  const first = (kind) => devices.find((device) => device.info?.interface === kind);
-  return {
-    doubt,
-    stage: stageOf(first("stage"), look),
-    tip: tipOf(first("manipulator"), look),
-    route: routeOf(first("feedthrough"), look),
-    source: sourceOf(first("potentiostat"), look, doubt),
-    gauge: gaugeOf(first("gauge"), look, outlook),
+  const of = (kind, make) => devices.filter((device) => device.info?.interface === kind).map((device) => make(device, look));
+  const all = {
+    source: of("potentiostat", (device) => sourceOf(device, look, doubt)),
+    route: of("feedthrough", routeOf),
+    tip: of("manipulator", tipOf),
+    stage: of("stage", stageOf),
+    gauge: of("gauge", (device) => gaugeOf(device, look, outlook)),
   };
+  const drawn = Object.entries(all).map(([kind, found]) => [kind, [...found].sort((a, b) => FIRST[kind](a) - FIRST[kind](b))[0] ?? null]);
+  return { doubt, all, ...Object.fromEntries(drawn) };
 }
 
 function seen(input, doubt) {
@@ -41,7 +51,6 @@ function seen(input, doubt) {
 }
 
 function stageOf(device, look) {
-  if (!device) return null;
   const { name } = device;
   return {
     name,
@@ -53,7 +62,6 @@ function stageOf(device, look) {
 
 /** `at` is "contact", "inserted", "clear" or "unknown": where the tip is, as far as its device or a person tells. */
 function tipOf(device, look) {
-  if (!device) return null;
   const { name } = device;
   const [contact, inserted] = [look(`${name}.contact`), look(`${name}.inserted`)];
   let at = UNKNOWN;
@@ -66,7 +74,6 @@ function tipOf(device, look) {
 
 /** `routes` are {name, end} with `end` "stage", "tip" or "sample", ordered as they are drawn; `closed` is a name. */
 function routeOf(device, look) {
-  if (!device) return null;
   const names = (device.info?.capabilities?.routes ?? []).filter((name) => name !== "open");
   const order = { tip: 0, sample: 1, stage: 2 };
   const routes = names.map((name) => ({ name, end: ENDS.find(([pattern]) => pattern.test(name))?.[1] ?? "sample" }));
@@ -75,7 +82,6 @@ function routeOf(device, look) {
 }
 
 function sourceOf(device, look, doubt) {
-  if (!device) return null;
   const cell = look(`${device.name}.cell`);
   const { latest } = device;
   const running = !doubt && cell.known && cell.value === "on" && Boolean(device.state?.run);
@@ -88,7 +94,6 @@ function sourceOf(device, look, doubt) {
 }
 
 function gaugeOf(device, look, outlook) {
-  if (!device) return null;
   const input = `${device.name}.pressure_pa`;
   const pressure = look(input);
   const window = (outlook?.windows ?? []).find((each) => each.input === input) ?? null;

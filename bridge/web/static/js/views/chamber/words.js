@@ -34,35 +34,42 @@ export function alarmWord(value) {
   return ALARM[value] ?? String(value);
 }
 
-/** [what, text, known] of everything, in the order of the drawing. */
-export function facts(chamber) {
-  const { stage, tip, route, source, gauge } = chamber;
-  const rows = [];
-  if (source) {
-    const flowing = source.current !== null ? `, ${si(source.current, "A")} at ${si(source.voltage, "V")}` : "";
-    rows.push(["Source", told(source.cell, (cell) => CELL[cell] ?? String(cell)) + flowing, source.cell.known]);
-  }
-  if (route) rows.push(["Route", told(route.closed, (name) => (name === "open" ? "open: nothing is connected" : `${name} closed`)), route.closed.known]);
-  if (tip) {
-    const { contact, inserted } = tip;
-    const by = [contact, inserted].find((each) => each.known && each.statedBy)?.statedBy;
-    const why = contact.why && contact.why !== inserted.why ? contact.why : inserted.why || contact.why;
-    const text = tip.at === "unknown" ? `not known: ${why}` : AT[tip.at] + (by ? `, says ${by}` : "");
-    rows.push(["Manipulator", tip.moving ? `moving; ${text}` : text, tip.at !== "unknown"]);
-    rows.push(["Its position", told(tip.position, place), tip.position.known]);
-  }
-  if (stage) {
-    rows.push(["Stage", told(stage.position, (p) => (stage.moving ? `moving; ${place(p)}` : place(p))), stage.position.known]);
-    const turned = (p) => `${angle(p.tilt_deg)}, rotation ${angle(p.rotation_deg)}`;
-    rows.push(["Tilt", told(stage.position, turned), stage.position.known]);
-    rows.push(["Touch alarm", told(stage.alarm, alarmWord), stage.alarm.known]);
-  }
-  if (gauge) {
-    const limit = gauge.window ? `; the source needs ${si(gauge.window.on_at_most, "Pa")} at most` : "";
-    rows.push(["Pressure", told(gauge.pressure, (value) => si(value, "Pa")) + limit, gauge.pressure.known]);
-  }
-  return rows;
+/** [what, text, known] of everything, in the order of the drawing; with names where there are several of a kind. */
+export function facts({ all }) {
+  return Object.entries(all).flatMap(([kind, found]) =>
+    found.flatMap((each) => FACTS[kind](each).map(([what, ...rest]) => [found.length > 1 ? `${what} ${each.name}` : what, ...rest])),
+  );
 }
+
+const FACTS = {
+  source({ cell, current, voltage }) {
+    const flowing = current === null ? "" : `, ${si(current, "A")} at ${si(voltage, "V")}`;
+    return [["Source", told(cell, (value) => CELL[value] ?? String(value)) + flowing, cell.known]];
+  },
+  route({ closed }) {
+    return [["Route", told(closed, (name) => (name === "open" ? "open: nothing is connected" : `${name} closed`)), closed.known]];
+  },
+  tip({ at, contact, inserted, position, moving }) {
+    const by = [contact, inserted].find((each) => each.known && each.statedBy)?.statedBy;
+    const why = contact.why || inserted.why;
+    const text = at === "unknown" ? `not known: ${why}` : AT[at] + (by ? `, says ${by}` : "");
+    return [
+      ["Manipulator", moving ? `moving; ${text}` : text, at !== "unknown"],
+      ["Its position", told(position, place), position.known],
+    ];
+  },
+  stage({ position, alarm, moving }) {
+    return [
+      ["Stage", told(position, (value) => (moving ? `moving; ${place(value)}` : place(value))), position.known],
+      ["Tilt", told(position, (value) => `${angle(value.tilt_deg)}, rotation ${angle(value.rotation_deg)}`), position.known],
+      ["Touch alarm", told(alarm, alarmWord), alarm.known],
+    ];
+  },
+  gauge({ pressure, window }) {
+    const limit = window ? `; the source needs ${si(window.on_at_most, "Pa")} at most` : "";
+    return [["Pressure", told(pressure, (value) => si(value, "Pa")) + limit, pressure.known]];
+  },
+};
 
 /** One text that says what the drawing shows. */
 export function description(chamber) {

@@ -17,7 +17,7 @@ export function binLegend(sheet, looks, counts) {
     "table",
     { class: "table legend-table" },
     h("caption", { class: "hidden-text" }, "Bins with their signs and how many cells each has"),
-    h("thead", {}, h("tr", {}, ["", "Bin", "", "Cells"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {}, ["Sign", "Bin", "Verdict", "Cells"].map((text, index) => h("th", { scope: "col" }, index % 2 ? text : h("span", { class: "hidden-text" }, text))))),
     h(
       "tbody",
       {},
