@@ -61,5 +61,7 @@ export function chargeOverGaps() {
   series.take(block(10, 20));
   series.take(block(60, 70));
   series.take({ ...block(20, 30), replayed: true });
-  return { before, complete: series.complete, missing: series.missing, charge: series.ring.value("charge_ah", 69) };
+  const { time, columns } = picture(series.ring, ["current_a"], 0, 2000, 1000, series.ends);
+  const pauses = time.filter((_, place) => columns.current_a[place] === null);
+  return { before, pauses, complete: series.complete, missing: series.missing, charge: series.ring.value("charge_ah", 69) };
 }

@@ -172,6 +172,7 @@ async def test_charge_is_added_up_over_gaps_that_are_filled_later(page: Page) ->
     """A constant current; a technique that has ended adds nothing until the next one begins."""
     found = await case(page, "chargeOverGaps")
     assert found["before"] == {"asked": [["s", 10, 30]], "complete": False}
+    assert found["pauses"] == [1060]  # no line is drawn from one technique to the next
     assert found["complete"]
     assert found["missing"] == []
     assert found["charge"] == near(59 + 9, rel=1e-12)

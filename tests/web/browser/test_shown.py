@@ -13,6 +13,7 @@ from playwright.async_api import expect
 from bridge.daemon.config import BrokerConfig
 from drivers.errors import DeviceLost
 from tests.bridge.conftest import Mosquitto
+from tests.near import near
 from tests.web.conftest import Site, SiteMaker
 
 from .conftest import Script, Visit, Visitor, cable
@@ -155,34 +156,43 @@ async def test_a_device_that_is_lost_is_grey_and_says_why(site: SiteMaker, visit
         await expect(gauge.locator(".stale")).to_have_count(1)
 
 
+SPIKE = "() => document.querySelectorAll('.timeline .chart')[1]?.chart.data[1].includes(5e-9)"
+
+
 async def test_a_million_points(site: SiteMaker, visit: Visitor) -> None:
-    """One sample among a million stands out, is drawn, and is found again by zooming in: in the past, by `history`."""
+    """One sample among a million stands out and is drawn: live; for who comes late, without loading all of them; and
+    when the run is over, where zooming in finds it at its time."""
     asyncio.get_running_loop().set_debug(False)  # it would make 430 messages a matter of minutes
-    samples, spike = 1_000_000, 654_321
+    samples, early, spike = 1_000_000, 998_000, 654_321
     script = measured(samples, interval_s=1e-4)
     script.current_a[spike] = 5e-9
-    async with site() as s, visit(s) as v:
+    async with site() as s, visit(s) as v, visit(s) as late:
         await v.open()
         run = await start(s, script, per_block=2000)
-        await v.until("series")
-        script.allow(samples)
-        await v.until(f"series.ring.next === {samples} && series.missing.length === 0")
-        await v.page.wait_for_function(
-            "() => document.querySelectorAll('.timeline .chart')[1].chart.data[1].includes(5e-9)"
-        )
+        script.allow(2000)
+        await v.until("series?.ring.next === 2000")
+        script.allow(early)
+        await v.until(f"series.ring.next === {early} && series.missing.length === 0")
+        await v.page.wait_for_function(SPIKE)
         assert len(await drawn(v, 1)) < 8000
-        ends = await v.state(f"[0, {spike}, {samples - 1}].map((index) => series.ring.value('current_a', index))")
-        assert ends == [script.current_a[0], script.current_a[spike], script.current_a[-1]]
+        there = f"[0, {spike}, {early - 1}].map((index) => series.ring.value('current_a', index))"
+        assert await v.state(there) == script.current_a[[0, spike, early - 1]].tolist()
+
+        await late.open()
+        await late.page.wait_for_function(SPIKE)
+        await late.until(f"series.ring.next === {early} && series.complete")
+        assert await late.state("series.ring.length") < samples / 5
+        charge = np.trapezoid(script.current_a[:early], dx=script.interval_s) / 3600
+        assert await late.state(f"series.ring.value('charge_ah', {early - 1})") == near(charge, rel=1e-6)
+
+        script.allow(samples)
         await s.rig.result(run)
         await v.open("runs", run)
-        await v.page.wait_for_function(
-            "() => document.querySelectorAll('.timeline .chart')[1]?.chart.data[1].includes(5e-9)"
-        )
+        await v.page.wait_for_function(SPIKE)
         at = spike * script.interval_s
         for width in (2.0, 0.02, 0.001):
-            await v.page.evaluate(
-                "([from, to]) => document.querySelector('.timeline').timeline.look(from, to)", [at - width, at + width]
-            )
+            look = "([from, to]) => document.querySelector('.timeline').timeline.look(from, to)"
+            await v.page.evaluate(look, [at - width, at + width])
             await v.page.wait_for_function(
                 """([at, width]) => {
                     const { data } = document.querySelectorAll('.timeline .chart')[1].chart;

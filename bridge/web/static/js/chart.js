@@ -185,7 +185,7 @@ export function padded(low, high) {
 function elapsedTicks(splits) {
   const last = Math.max(...splits.map(Math.abs));
   const step = splits.length > 1 ? splits[1] - splits[0] : last;
-  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]].find(([each]) => last >= 2 * each && step >= each / 2) ?? [1, "s"];
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]].find(([each]) => last >= 2 * each && step >= each) ?? [1, "s"];
   if (unit === "s" && last >= 600) return splits.map(clock);
   return splits.map((value) => `${Number((value / size).toPrecision(10))} ${unit}`.replace("-", "−"));
 }

@@ -34,14 +34,19 @@ export class Connection extends EventTarget {
     return this.state === "connected";
   }
 
-  /** `handler(payload: Uint8Array, topic, retained)`. Returns the function that ends it. */
-  subscribe(filter, handler) {
+  /**
+   * `handler(payload: Uint8Array, topic, retained)`; `ready()` is called each time that the broker has taken the
+   * subscription: what is published from then on is heard. Returns the function that ends it.
+   */
+  subscribe(filter, handler, ready = () => {}) {
     let handlers = this._filters.get(filter);
     if (!handlers) {
-      this._filters.set(filter, (handlers = new Set()));
-      if (this.connected) this._client.subscribe(filter, { qos: 1 });
+      this._filters.set(filter, (handlers = new Map()));
+      handlers.set(handler, ready);
+      if (this.connected) this._subscribe(this._client, filter);
+    } else {
+      handlers.set(handler, ready);
     }
-    handlers.add(handler);
     return () => {
       if (!handlers.delete(handler) || handlers.size || this._filters.get(filter) !== handlers) return;
       this._filters.delete(filter);
@@ -80,8 +85,14 @@ export class Connection extends EventTarget {
   _connected(client) {
     if (client !== this._client) return;
     this._failures = 0;
-    for (const filter of this._filters.keys()) client.subscribe(filter, { qos: 1 });
+    for (const filter of this._filters.keys()) this._subscribe(client, filter);
     this._become("connected", "");
+  }
+
+  _subscribe(client, filter) {
+    client.subscribe(filter, { qos: 1 }, (error) => {
+      if (!error) for (const ready of this._filters.get(filter)?.values() ?? []) ready();
+    });
   }
 
   _lost() {
@@ -125,7 +136,7 @@ export class Connection extends EventTarget {
   _message(topic, payload, retained) {
     for (const [filter, handlers] of this._filters) {
       if (!matches(filter, topic)) continue;
-      for (const handler of [...handlers]) {
+      for (const handler of [...handlers.keys()]) {
         try {
           handler(payload, topic, retained);
         } catch (error) {

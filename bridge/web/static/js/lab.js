@@ -48,7 +48,7 @@ export class Lab extends EventTarget {
       this._listen("runs/+/result", (message, [, run]) => this._run(this.results, run, message)),
       connection.subscribe(this.requests.replayTopic, (payload) => this._replayed(payload)),
     ];
-    this._onState = () => this._change("status", () => this._catchUp());
+    this._onState = () => this._change("status", () => {});
     connection.addEventListener("state", this._onState);
   }
 
@@ -138,8 +138,8 @@ export class Lab extends EventTarget {
       opening.abort();
       const part = run?.status === "running" ? run.streams?.[device] : undefined;
       if (part) series.expect(part.stream, run.run, part.first_index);
-      follow.end = this.connection.subscribe(`${this.prefix}/devices/${device}/samples`, (payload) => series.take(decodeBlock(payload)));
-      this._catchUp();
+      const topic = `${this.prefix}/devices/${device}/samples`;
+      follow.end = this.connection.subscribe(topic, (payload) => series.take(decodeBlock(payload)), () => this._catchUp());
     };
     // what the broker has kept of device and run comes first: it says where the run under way began
     this.addEventListener("device", open, { signal: opening.signal });
@@ -150,7 +150,6 @@ export class Lab extends EventTarget {
 
   /** Samples that were published while nobody here listened; the next block, which would show it, may be long in coming. */
   async _catchUp() {
-    if (!this.connection.connected || !this._series.size) return;
     const streams = await this.ask("streams").catch(() => []);
     for (const { stream, next_index: next } of streams) for (const { series } of this._series.values()) series.catchUp(stream, next);
   }

@@ -26,7 +26,7 @@ export class LiveSource {
   }
 
   picture(from, to, bins, names) {
-    const here = picture(this.series.ring, names, from, to, bins);
+    const here = picture(this.series.ring, names, from, to, bins, this.series.ends);
     const past = this._earlier();
     const begin = this.series.ring.value("time", this._first);
     if (!past?.whole || from >= begin) return from >= begin ? here : this._since(here, begin);

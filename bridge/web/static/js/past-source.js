@@ -73,13 +73,22 @@ async function history(lab, stream, first, next, chargeFrom) {
     for (const name of COLUMNS) curve.columns[name].push(which ? (buckets.columns[name]?.[which][place] ?? null) : null);
     curve.columns.charge_ah.push(which ? (buckets.charge_c?.[place] ?? NaN) / 3600 : null);
   };
+  const pause = pauseOf(buckets);
   let expected = first;
+  let before = start + (buckets.t_s[0] ?? 0);
   for (const [place, index] of buckets.index.entries()) {
     const at = start + buckets.t_s[place];
-    if (index > expected && curve.time.length) add(place, at, "");
+    if (curve.time.length && (index > expected || at - before > pause)) add(place, at, "");
     expected = index + buckets.n[place];
+    before = at;
     add(place, at, "min");
     if (buckets.n[place] > 1) add(place, at, "max");
   }
   return curve;
+}
+
+/** Longer than this between two buckets, and nothing was measured in between: the cell was off, between two techniques. */
+function pauseOf({ t_s: times, n }) {
+  const steps = times.slice(1).map((time, place) => (time - times[place]) / n[place]).sort((a, b) => a - b);
+  return 20 * Math.max(...n, 1) * (steps[Math.floor(steps.length / 2)] ?? Infinity);
 }

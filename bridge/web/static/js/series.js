@@ -29,7 +29,8 @@ export class Series {
     this.missing = [];
     /** The charge is added up from this index on: the run's first, unless the page came too late for that. */
     this._counted = 0;
-    this._ends = new Set();
+    /** Indices up to which a technique went: until the next one began nothing was measured. */
+    this.ends = new Set();
     this._base = null;
     this._refill = refill;
     this._changed = changed;
@@ -49,7 +50,7 @@ export class Series {
       if (block.replayed) return;
       this._begin(block.stream, block.firstIndex);
     }
-    if (block.end !== null) this._ends.add(block.nextIndex);
+    if (block.end !== null) this.ends.add(block.nextIndex);
     if (block.nextIndex <= this.ring.next) this._fill(block);
     else this._append(block);
     this._changed();
@@ -87,7 +88,7 @@ export class Series {
     this._beginRun("", index);
     this.ring.clear(index);
     this.missing = [];
-    this._ends.clear();
+    this.ends.clear();
   }
 
   _beginRun(run, index) {
@@ -108,7 +109,7 @@ export class Series {
     this.flags = block.columns.get("flags")?.data.at(-1) ?? 0;
     this.ring.append(index, columnsOf(block, skip, this.ring.value("time", this.ring.next - 1)), length);
     this.missing = this.missing.filter(([, next]) => next > this.ring.first);
-    for (const end of this._ends) if (end < this.ring.first) this._ends.delete(end);
+    for (const end of this.ends) if (end < this.ring.first) this.ends.delete(end);
     this._addUp(index);
     for (const listener of this.listeners) listener(block);
   }
@@ -162,7 +163,7 @@ export class Series {
     let charge = index > this.runStart ? ring.value("charge_ah", index - 1) || 0 : 0;
     if (index === this._base?.index) charge = this._base.charge;
     for (const start = index; index < ring.next; index++) {
-      if (index > this.runStart && !this._ends.has(index)) {
+      if (index > this.runStart && !this.ends.has(index)) {
         const step = ring.value("time", index) - ring.value("time", index - 1);
         const mean = (ring.value("current_a", index) + ring.value("current_a", index - 1)) / 2;
         const more = (step * mean) / 3600;

@@ -57,6 +57,10 @@ export function titleOf(run) {
   return named(name).label;
 }
 
+function capital(text) {
+  return text && text[0].toUpperCase() + text.slice(1);
+}
+
 function lost(device) {
   const connection = device?.state?.connection;
   return connection && connection !== "connected" ? `${device.name} is ${connection}: these are the last values.` : "";
@@ -73,7 +77,8 @@ function progressBar() {
     element.hidden = !run;
     if (!run) return;
     const running = run.status === "running";
-    setText(step, run.pause === "paused" ? "Paused, with the source off" : run.pause ? `${run.step || "Running"}, will pause` : run.step || (running ? "Running" : run.status));
+    const name = capital(run.step || (running ? "running" : run.status));
+    setText(step, run.pause === "paused" ? "Paused, with the source off" : run.pause ? `${name}, will pause` : name);
     const seconds = ((running ? Date.now() : run.ended_ns / 1e6) - run.started_ns / 1e6) / 1000;
     const known = typeof run.fraction === "number";
     setText(time, `${known ? `${Math.floor(run.fraction * 100)} %, ` : ""}${duration(Math.max(0, Math.round(seconds)))}`);

@@ -31,7 +31,7 @@ function rows(own, produces) {
   const wanted = names.length ? names : Object.keys(own);
   return wanted.filter((name) => !["verdict", "reason", "procedure", "notes"].includes(name))
     .map((name) => [named(name).label, say(name, own[name]), produces[name] ?? ""])
-    .filter(([, value]) => value !== null)
+    .filter(([, value]) => value)
     .flatMap(([label, value, help]) => [h("dt", {}, label), h("dd", {}, h("strong", { class: "number" }, value), help && h("span", { class: "muted small" }, ` ${help}`))]);
 }
 

@@ -22,8 +22,7 @@ export function startForm(root, procedure, { lab, link, go, signal, watch }) {
   const more = late.length > 0 && h("details", { class: "more" }, h("summary", {}, `${late.length} more, all with a default`), h("div", { class: "fields" }, late.map(({ element }) => element)));
   root.append(
     h("p", { class: "small" }, h("a", { href: link("start") }, "All experiments")),
-    h("h1", {}, named(procedure.name).label),
-    h("p", { class: "empty" }, procedure.summary),
+    h("div", {}, h("h1", {}, named(procedure.name).label), h("p", { class: "muted" }, sentence(procedure.summary))),
     h("form", { class: "stack start-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), submit()) },
       roles.length > 0 && h("section", { class: "panel" }, h("h2", {}, "Devices"), h("div", { class: "fields" }, roles.map(({ element }) => element))),
       form.fields.length > 0 && h("section", { class: "panel" }, h("h2", {}, "Parameters"), h("div", { class: "fields" }, early.map(({ element }) => element)), more),
@@ -66,6 +65,10 @@ export function startForm(root, procedure, { lab, link, go, signal, watch }) {
       button.disabled = Boolean(lab.whyNot("run"));
     }
   }
+}
+
+function sentence(text) {
+  return text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "";
 }
 
 /** Which device plays a role: a choice, or several of them. */

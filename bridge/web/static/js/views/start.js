@@ -61,5 +61,5 @@ function list(root, all, link) {
 }
 
 function card({ name, summary }, link) {
-  return h("li", {}, h("a", { class: "card", href: link("start", name) }, h("strong", {}, named(name).label), h("span", { class: "muted small" }, summary)));
+  return h("li", {}, h("a", { class: "card", href: link("start", name) }, h("strong", {}, named(name).label), h("span", { class: "muted small" }, summary && summary[0].toUpperCase() + summary.slice(1))));
 }
