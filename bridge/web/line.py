@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from bridge.access.rates import Bucket
 from drivers.errors import InvalidValue, Refused
 
 from .policy import Policy
@@ -20,6 +21,9 @@ BACKLOG_BYTES = 8_000_000
 STALLED_S = 30.0
 #: A browser that has not said CONNECT by then is hung up on.
 GREETING_S = 10.0
+#: Messages and pings of a browser.
+FRAMES_PER_S = 1000
+FRAMES_AT_ONCE = 2000
 #: How long the broker has to take the connection.
 BROKER_S = 5.0
 #: How long a browser has to take the reason why it is hung up on.
@@ -88,6 +92,7 @@ class Line:
             self.end(WSCloseCode.INTERNAL_ERROR, "the daemon's log says why")
 
     async def _up(self, writer: asyncio.StreamWriter) -> None:
+        frames = Bucket(FRAMES_PER_S, FRAMES_AT_ONCE)
         greeted = asyncio.get_running_loop().time() + GREETING_S
         while True:
             try:
@@ -95,6 +100,13 @@ class Line:
                     message = await self._socket.receive()
             except TimeoutError:
                 raise Refused("no CONNECT came") from None
+            if not frames.take():
+                raise Refused(f"more than {FRAMES_PER_S} frames a second")
+            if message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+                continue
+            if message.type is WSMsgType.PONG:
+                continue
             if message.type is WSMsgType.TEXT:
                 raise Refused("MQTT is in binary messages")
             if message.type is not WSMsgType.BINARY:

@@ -15,6 +15,9 @@ from . import packets
 #: What one connection may ask for, stops apart: a page that is clicked on needs a few a second.
 REQUESTS_PER_S = 50
 BURST = 200
+#: Packets of any kind, acknowledgements included: each costs the broker something.
+PACKETS_PER_S = 1000
+PACKETS_AT_ONCE = 2000
 #: Subscriptions that a connection may make without asking for others to end.
 SUBSCRIPTIONS = 256
 
@@ -42,6 +45,7 @@ class Policy:
         self._user = user
         self._account = account
         self._bucket = bucket or Bucket(REQUESTS_PER_S, BURST)
+        self._packets = Bucket(PACKETS_PER_S, PACKETS_AT_ONCE)
         self._splitter = packets.Splitter()
         self._filters: set[str] = set()
         self._judges: dict[int, Callable[[packets.Packet], None]] = {
@@ -60,6 +64,8 @@ class Policy:
         return (self._passed_on(packet) for packet in self._splitter.feed(data))
 
     def _passed_on(self, packet: packets.Packet) -> bytes:
+        if not self._packets.take():
+            raise Refused(f"more than {PACKETS_PER_S} packets a second")
         if packet.kind == packets.CONNECT:
             if self.version:
                 raise Refused("CONNECT came twice")

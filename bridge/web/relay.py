@@ -43,6 +43,7 @@ class Relay:
         socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             compress=False,
+            autoping=False,  # pings count as everything else that comes
             heartbeat=HEARTBEAT_S,
             max_msg_size=2 * PACKET_LIMIT,
             timeout=1.0,

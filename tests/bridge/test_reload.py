@@ -237,12 +237,17 @@ async def test_a_file_with_a_mistake_changes_nothing(tmp_path: Path) -> None:
 async def test_what_needs_a_restart_is_said_and_not_done(tmp_path: Path) -> None:
     async with lab(tmp_path, "pstat") as site:
         site.port += 1
-        site.write("pstat", bridge='name = "lab-2"\nqueue_mb = 8', more='[spool]\ncommit = "5 ms"\nkeep = "1 h"')
+        site.write(
+            "pstat",
+            bridge='name = "lab-2"\nqueue_mb = 8',
+            more='[spool]\ncommit = "5 ms"\nkeep = "1 h"\n[web]\nport = 0',
+        )
         answer = await site.reload()
         assert answer["restart_needed"] == [
             "[bridge] bridge is lab-2, was lab",
             "[bridge] queue_bytes is 8000000, was 64000000",
             "[broker]: changed",
+            "[web]: changed",
             "[spool] commit_s is 0.005, was 0.02",
         ]
         assert answer["applied"] == ["[spool] keep_s is 3600, was 604800"]

@@ -96,6 +96,23 @@ async def test_what_no_page_sends_ends_the_connection(
         assert (await s.rig.request("ping"))["bridge"] == "lab"
 
 
+@pytest.mark.parametrize(
+    ("what", "said"), [("packets", [b"\xc0\0" * 11]), ("frames", [b""] * 11), ("frames", ["ping"] * 11)]
+)
+async def test_a_flood_ends_the_connection(
+    site: SiteMaker, monkeypatch: pytest.MonkeyPatch, what: str, said: list[bytes | str]
+) -> None:
+    module = "policy" if what == "packets" else "line"
+    monkeypatch.setattr(f"bridge.web.{module}.{what.upper()}_PER_S", 0.001)
+    monkeypatch.setattr(f"bridge.web.{module}.{what.upper()}_AT_ONCE", 10)
+    async with site(devices=()) as s, s.mqtt() as socket:
+        await socket.send_bytes(CONNECT)
+        for each in said:
+            await (socket.ping() if isinstance(each, str) else socket.send_bytes(each))
+        goodbye = await farewell(socket)
+        assert (goodbye.data, goodbye.extra) == (1008, f"more than 0.001 {what} a second")
+
+
 async def farewell(socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
     """The close frame, after whatever came before."""
     socket._autoclose = False
@@ -118,6 +135,19 @@ async def test_who_connects_is_not_who_she_says(site: SiteMaker) -> None:
         listener: Listener = s.rig.listener
         assert (await s.rig.request("ping"))["bridge"] == "lab"
         assert not [message for message in listener.messages if message.payload == b"gone"]
+
+
+async def test_so_many_connections_and_no_more(site: SiteMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.web.relay.OF_A_USER", 2)
+    async with site(devices=()) as s:
+        async with s.mqtt() as one, s.mqtt():
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await s.mqtt()
+            assert refused.value.status == 503
+            await one.send_bytes(CONNECT)
+            assert await one.receive_bytes(timeout=10) == WELCOME
+        async with s.get("/") as answer:
+            assert answer.status == 200
 
 
 async def test_other_subprotocols_are_refused(site: SiteMaker) -> None:
