@@ -99,8 +99,9 @@ def _raw_and_corrected(axes: Axes, result: Mapping[str, Any]) -> None:
         axes.errorbar(
             number + shift, corrected, yerr=doubt, color=colour, marker=mark, ms=4, lw=1, label=f"{kind}, corrected"
         )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(number.min() - 0.5, number.max() + 0.5)
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
     axes.set_title("Capacity, raw and corrected (95 %)")
     axes.set_xlabel("cycle")
     axes.set_ylabel(f"capacity / ({prefix}Ah/cm²)" if size else f"capacity / {prefix}Ah")

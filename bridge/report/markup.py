@@ -1,4 +1,4 @@
-"""HTML of the page: one file, no script, nothing loaded, dark or light as the system is. Text is escaped here."""
+"""HTML of the page: one file, no script, nothing loaded, light, fit for A4. Text is escaped here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from html import escape
 from .summary import Summary
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1d1d1f; --paper: #fff; --soft: #5c5c61; --line: #ddd; --pass: #00664a;
+:root { color-scheme: light; --ink: #1d1d1f; --paper: #fff; --soft: #5c5c61; --line: #ddd; --pass: #00664a;
   --fail: #a83a06; --doubt: #7a5000; }
-@media (prefers-color-scheme: dark) { :root { --ink: #eaeaea; --paper: #161618; --soft: #a9a9ae; --line: #3a3a3c;
-  --pass: #4fd6ac; --fail: #ff9a66; --doubt: #f3c24f; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 64rem;
   margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-top: 1px solid var(--line);
@@ -27,7 +25,11 @@ img { width: 100%; background: #fff; border-radius: 6px; margin: .4rem 0; }
 .note { border-left: 3px solid var(--doubt); padding-left: .8rem; } .soft { color: var(--soft); }
 .hash td:last-child { font: 11px/1.6 ui-monospace, monospace; }
 summary { cursor: pointer; color: var(--soft); } pre { overflow-x: auto; font-size: 12px; }
-@media print { body { margin: 0; max-width: none; } h2, h3 { break-after: avoid; } img { break-inside: avoid; } }
+@page { size: A4; margin: 16mm; }
+@media print { body { margin: 0; padding: 0; max-width: none; font-size: 9.5pt; } h2, h3, h4 { break-after: avoid; }
+  img, tr, .note { break-inside: avoid; } img { max-height: 235mm; object-fit: contain; } .wide { overflow: visible; }
+  table { font-size: 8.5pt; } td, th { padding-right: .5rem; min-width: 0; }
+  details { display: none; } pre { white-space: pre-wrap; font-size: 8pt; } .hash td:last-child { font-size: 7pt; } }
 """
 
 
@@ -61,12 +63,15 @@ def numbers(summary: Summary, level: int) -> str:
     parts += [heading(each.title, level) + table(each.rows, header=each.header) for each in summary.tables if each.rows]
     if summary.method:
         parts.append(heading("How the numbers were obtained", level) + table(summary.method))
+    if summary.code[1]:
+        parts.append(f"{heading(summary.code[0], level)}<pre>{escape(summary.code[1])}</pre>")
     return "".join(parts)
 
 
-def image(name: str, png: bytes) -> str:
+def image(alt: str, png: bytes) -> str:
+    """`alt` says in words what the picture shows."""
     encoded = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(name)}" src="data:image/png;base64,{encoded}">'
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{encoded}">'
 
 
 def details(title: str, text: str) -> str:

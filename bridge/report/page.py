@@ -98,14 +98,14 @@ def _pictures(
     if not figures:
         return [], []
     # matplotlib takes long to import: only who draws pays for it
-    from .style import render
+    from .style import in_words, render
 
     images = []
     for name, figure in figures:
         (folder / f"{number}-{name}.svg").write_bytes(render(figure, "svg"))
         png = render(figure, "png")
         (folder / f"{number}-{name}.png").write_bytes(png)
-        images.append(markup.image(name, png))
+        images.append(markup.image(in_words(name, figure), png))
     return images, []
 
 

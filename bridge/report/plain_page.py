@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bridge.analysis.formatting import si
+from bridge.analysis.formatting import area, duration, si
 
 from .summary import Samples, Summary, Tone
 
@@ -22,6 +22,7 @@ _UNITS = {
     "_s": "s",
     "_m": "m",
     "_deg": "deg",
+    "_m2": "m2",
     "_c": "C",
     "_ah": "Ah",
     "_wh": "Wh",
@@ -82,6 +83,10 @@ def value(key: str, content: Any) -> str:
         return "not given"
     if isinstance(content, bool):
         return "yes" if content else "no"
+    if isinstance(content, int | float) and unit == "m2":
+        return area(float(content))
+    if isinstance(content, int | float) and unit == "s" and content >= 600:
+        return duration(float(content))
     if isinstance(content, int | float) and unit:
         return si(float(content), unit, 4)
     return f"{content:.6g}" if isinstance(content, float) else str(content)

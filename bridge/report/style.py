@@ -65,6 +65,18 @@ def render(figure: Figure, kind: str = "png") -> bytes:
     return buffer.getvalue()
 
 
+def in_words(name: str, figure: Figure) -> str:
+    """What a picture shows, for who cannot see it: its titles, and what is drawn over what."""
+    plots = []
+    for axes in figure.axes:
+        title, x, y = axes.get_title(loc="left") or axes.get_title(), axes.get_xlabel(), axes.get_ylabel()
+        drawn = f"{y} over {x}" if x and y else x or y
+        if text := ": ".join(part for part in (title, drawn) if part):
+            plots.append(text)
+    whole = figure.get_suptitle() or name.replace("-", " ").capitalize()
+    return f"{whole}. {'. '.join(plots)}".strip().removesuffix(".") + "."
+
+
 def scale(values: Any) -> tuple[float, str]:
     """(factor, prefix) that bring the largest of `values` between 1 and 1000: 5e-12 gives (1e12, "p")."""
     finite = np.abs(np.asarray(values, dtype=float))

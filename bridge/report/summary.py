@@ -33,7 +33,7 @@ class Summary:
 
     `verdict` is a word or two ("pass", "completed", "short"), `tone` its colour, `reason` one sentence why. `rows` are
     pairs of name and value. `method` are pairs of name and how that number was obtained (method, samples, window,
-    assumptions), shown below the numbers.
+    assumptions), shown below the numbers. `code` is a title and a program, shown last.
     """
 
     title: str
@@ -43,6 +43,7 @@ class Summary:
     rows: Rows = ()
     tables: Sequence[Table] = ()
     method: Rows = ()
+    code: tuple[str, str] = ("", "")
 
 
 def blocks_of(samples: Samples) -> list[SampleBlock]:
