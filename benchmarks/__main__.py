@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import export, idle, latency, libraries, line, memory, parsing, reaction, recording, sheet, throughput
+from . import export, idle, latency, libraries, line, memory, page, parsing, reaction, recording, sheet, throughput
 from .machine import facts, load
 from .processes import PartFailed
 from .results import Target, update_readme, write
@@ -33,6 +33,7 @@ BENCHMARKS = {
     "export": Benchmark(export.run, export.targets),
     "sheet": Benchmark(sheet.run, sheet.targets),
     "line": Benchmark(line.run, line.targets),
+    "page": Benchmark(page.run, page.targets),
     "libraries": Benchmark(libraries.run, libraries.targets),
 }
 

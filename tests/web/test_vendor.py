@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def test_the_page_is_in_the_wheel() -> None:
     patterns = settings["tool"]["setuptools"]["package-data"]["bridge.web"]
     packed = {path for pattern in patterns for path in (STATIC.parent).glob(pattern) if path.is_file()}
     assert packed == {path for path in STATIC.rglob("*") if path.is_file()}
+
+
+def test_all_modules_are_asked_for_at_once() -> None:
+    """Not one after the other, as each is found to need the next."""
+    asked = set(re.findall(r'"modulepreload" href="/static/([^"]+)"', (STATIC / "index.html").read_text()))
+    own = {path.relative_to(STATIC).as_posix() for path in (STATIC / "js").rglob("*.js")}
+    vendor = {path.relative_to(STATIC).as_posix() for path in VENDOR.glob("*.js")}
+    assert asked == own - {"js/main.js", "js/theme-first.js"} | vendor
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:

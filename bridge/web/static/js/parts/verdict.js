@@ -3,8 +3,8 @@
 const STATUS = {
   running: ["running", "Running"], finished: ["ok", "Finished"], failed: ["danger", "Failed"], aborted: ["warning", "Aborted"], interrupted: ["danger", "Interrupted"],
 };
-const GOOD = new Set(["pass", "go", "ok", "good"]);
-const BAD = new Set(["fail", "no-go", "no go", "short", "bad"]);
+const GOOD = new Set(["pass", "go", "contact", "no short", "completed", "arrived", "saved"]);
+const BAD = new Set(["fail", "no-go", "short", "leak", "no contact"]);
 
 /** {kind, text, reason} of a run's state and, if it is there, its result. */
 export function verdictOf(run, result) {
@@ -19,5 +19,5 @@ export function verdictOf(run, result) {
   const word = said && said[0].toUpperCase() + said.slice(1);
   if (GOOD.has(said) || own?.passed === true) return { kind: "ok", text: word || "Pass", reason };
   if (BAD.has(said) || own?.passed === false) return { kind: "danger", text: word || "Fail", reason };
-  return { kind: said ? "warning" : kind, text: word || text, reason };
+  return { kind: said === "undecided" || said === "inconclusive" ? "warning" : said ? "" : kind, text: word || text, reason };
 }
