@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -13,6 +14,8 @@ from bridge.analysis.impedance.spectrum import Spectrum
 from bridge.procedures.impedance.evaluation import Measured, Settings, evaluate
 from bridge.procedures.impedance.sweep import shown_point, shown_sweep
 from drivers.plain import to_plain
+from drivers.samples import IMPEDANCE_COLUMNS, EndReason, SampleBlock
+from tests.bridge.fakes import START_NS
 from tests.near import near
 from tests.web.conftest import SiteMaker
 
@@ -102,3 +105,34 @@ async def test_what_may_be_believed_is_what_the_result_says(site: SiteMaker, vis
         await v.shows("[data-mark=Drift]", told["drift"]["text"])
         await expect(v.page.locator("[data-mark=Kramers-Kronig]")).to_have_attribute("data-verdict", "pass")
         await v.shows(".impedance-report", told["fit_reason"])
+
+
+def sweep(first: int, last: int) -> SampleBlock:
+    """Of a bare technique, as a driver gives it."""
+    z = Z[first:last]
+    values = {
+        "time_s": np.arange(first, last) / 10,
+        "frequency_hz": FREQUENCY[first:last],
+        "z_real_ohm": z.real,
+        "z_imag_ohm": z.imag,
+        "flags": np.zeros(len(z)),
+    }
+    end = EndReason.FINISHED if last == len(Z) else None
+    return SampleBlock.of(IMPEDANCE_COLUMNS, values, first_index=first, start_time_ns=START_NS, end=end)
+
+
+async def test_a_bare_technique_shows_its_points_also_to_who_comes_late(site: SiteMaker, visit: Visitor) -> None:
+    go = asyncio.Event()
+    async with site() as s, visit(s) as v:
+        s.rig.device("pstat").script = lambda technique: [sweep(0, 20), go.wait, sweep(20, len(Z))]
+        run = await s.rig.run(technique="impedance", points=len(Z))
+        await s.rig.listener.until(lambda: s.rig.listener.count(f"{s.rig.prefix}/devices/pstat/samples") >= 20)
+        await v.open("impedance")
+        await v.shows(".result-verdict", "20 of 41 points")
+        go.set()
+        await v.shows(".result-verdict", "41 of 41 points")
+        (points,) = await layers(v.page, "Nyquist")
+        assert points["x"] == near(Z.real / 1e3)
+        assert points["y"] == near(-Z.imag / 1e3)
+        await s.rig.result(run)
+        await expect(v.page.locator(".verdict-word")).to_have_count(0)

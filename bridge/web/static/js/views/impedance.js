@@ -4,6 +4,7 @@ import { h, replace } from "../dom.js";
 import { Items } from "../items.js";
 import { Chooser, sayRun } from "./choosing.js";
 import { ImpedanceReport } from "./impedance/report.js";
+import { TechniquePoints } from "./impedance/technique.js";
 
 const NOTHING = "No spectrum has been measured yet.";
 
@@ -32,7 +33,7 @@ class Impedance {
     this._header = {};
     this._shown = null;
     root.append(h("div", { class: "title" }, h("h1", {}, "Impedance"), h("span", { class: "spread" }), this._chooser.element), this._place);
-    watch(lab, ["runs", "status", "samples"], () => this._draw());
+    watch(lab, ["runs", "status"], () => this._draw());
   }
 
   _draw() {
@@ -45,7 +46,9 @@ class Impedance {
       return;
     }
     if (this._points.length) {
-      if (this._shown !== this._points.length) this._put((this._shown = this._points.length), () => this._report.showPoints(this._points, this._header));
+      const going = this._lab.runs.get(name)?.status === "running";
+      const key = `${this._points.length} ${going}`;
+      if (this._shown !== key) this._put((this._shown = key), () => this._report.showPoints(this._points, { ...this._header, going }));
       return;
     }
     this._shown = null;
@@ -73,29 +76,12 @@ class Impedance {
       new Items(this._lab, name, take, this._context.signal);
       return;
     }
-    const device = run.devices.potentiostat;
-    const series = this._context.follow(device);
-    const listen = (block) => block.attributes.run === name && this._take(block);
-    series.listeners.add(listen);
-    this._context.signal.addEventListener("abort", () => series.listeners.delete(listen));
-  }
-
-  _take(block) {
-    const column = (key) => block.columns.get(key)?.data;
-    const [frequency, real, imag, flags] = ["frequency_hz", "z_real_ohm", "z_imag_ohm", "flags"].map(column);
-    if (!frequency || !real || !imag) return;
-    this._header = { step: "spectrum" };
-    const number = (value) => (Number.isFinite(value) ? value : null);
-    this._points = [
-      ...this._points,
-      ...Array.from(frequency, (at, index) => ({
-        step: "spectrum",
-        frequency_hz: at,
-        z_real_ohm: number(real[index]),
-        z_imag_ohm: number(imag[index]),
-        flags: flags?.[index] ?? 0,
-      })),
-    ];
-    this._draw();
+    const changed = () => {
+      if (name !== this._run) return;
+      this._points = technique.points;
+      this._draw();
+    };
+    const technique = new TechniquePoints(this._lab, name, run.devices.potentiostat, changed, this._context.signal);
+    this._header = { step: "spectrum", points: run.parameters?.points };
   }
 }

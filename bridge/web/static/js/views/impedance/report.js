@@ -36,15 +36,16 @@ export class ImpedanceReport {
     );
   }
 
-  /** Points that have come so far; `header` is what the run says of them, `of` how many are expected, if that is known. */
+  /** Points that have come so far; `header` is what the run says of them, with `going` false if no more will come. */
   showPoints(points, header = {}) {
     const of = header.points ? ` of ${header.points}` : "";
     setText(this.heading, "Impedance");
     const here = points.filter((point) => !header.step || point.step === header.step).length;
+    const what = "Points are as measured; the result of the procedure impedance says what may be believed.";
     replace(
       this.verdict,
-      h("p", { class: "verdict-word preliminary" }, h("span", { "aria-hidden": "true" }, "…"), " MEASURING"),
-      h("p", {}, `${header.step ?? "spectrum"}: ${here}${of} points. Points are as measured; the result says what may be believed.`),
+      header.going === false ? null : h("p", { class: "verdict-word preliminary" }, h("span", { "aria-hidden": "true" }, "…"), " MEASURING"),
+      h("p", {}, `${header.step ?? "spectrum"}: ${here}${of} points. ${what}`),
     );
     this.element.dataset.verdict = "preliminary";
     this._draw(spectraOfPoints(points), null);
