@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from bridge.safety.default_rules import DEFAULT_RULES
 from bridge.safety.outlook import Outlook, thought_of
-from drivers.interfaces import GaugeStatus, Pressure
+from drivers.interfaces import GaugeStatus, Pressure, TouchAlarm
 from tests.safety.rig import Rig
 from tests.web.conftest import SiteMaker
 
@@ -205,6 +205,30 @@ async def test_names_from_a_payload_stay_text(browser: Browser) -> None:
         assert shown["routes"] == {evil: "open"}
         assert await page.locator("img").count() == 0
         assert "evil" not in await page.title()
+
+
+async def test_what_a_person_has_seen_counts(site: SiteMaker, visit: Visitor) -> None:
+    """Where the device does not tell: said once more before it counts, and not after a no."""
+    async with site() as s, visit(s) as v:
+        stage = s.rig.device("stage")
+
+        async def not_told() -> TouchAlarm:
+            return TouchAlarm.UNKNOWN
+
+        stage.touch_alarm = not_told
+        await v.open("chamber")
+        said = v.page.locator('[data-input="stage.touch_alarm"]')
+        await expect(said).to_have_text("I have seen that the touch alarm of stage is armed")
+        await said.click()
+        await v.page.get_by_role("button", name="Cancel").click()
+        assert (await s.rig.request("rules"))["statements"] == []
+        await said.click()
+        await v.page.get_by_role("button", name="I have seen it").click()
+        await expect(v.page.locator('[data-question="tilt"]')).to_have_attribute("data-verdict", "yes")
+        await expect(v.page.locator("[data-alarm]")).to_have_attribute("data-alarm", "armed")
+        (statement,) = (await s.rig.request("rules"))["statements"]
+        assert (statement["input"], statement["value"]) == ("stage.touch_alarm", "armed")
+        await v.shows('[data-fact="Touch alarm"]', f"armed, says {statement['by']}")
 
 
 async def test_it_follows_the_rig(site: SiteMaker, visit: Visitor) -> None:

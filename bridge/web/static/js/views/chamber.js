@@ -1,5 +1,6 @@
 // The chamber as it is now, and what may be done in it.
 
+import { confirm } from "../dialog.js";
 import { h, replace, setText } from "../dom.js";
 import { drawAnswer } from "./chamber/answers.js";
 import { drawChamber } from "./chamber/drawing.js";
@@ -9,6 +10,7 @@ import { facts } from "./chamber/words.js";
 const EVERY_MS = 1000;
 /** An answer that is older than this says nothing about now. */
 const OLD_MS = 5000;
+const STATED_MIN = 10;
 
 export const chamber = {
   id: "chamber",
@@ -25,6 +27,7 @@ class Chamber {
     this._outlook = null;
     this._heardAt = 0;
     this._failed = "";
+    this._said = "";
     this._answersShown = "";
     this._factsShown = "";
     this._doubt = h("p", { class: "notice danger", role: "status", hidden: true });
@@ -65,6 +68,20 @@ class Chamber {
     if (!this._signal.aborted) this._draw();
   }
 
+  /** What a person has seen where a device cannot tell: for ten minutes, and with the name in the audit. */
+  async _state({ input, value, words }) {
+    const text = `You say that you have looked, and that ${words}. The interlocks will go by it for ${STATED_MIN} minutes; your name is kept.`;
+    const sure = await confirm({ title: `Have you seen that ${words}?`, text, yes: "I have seen it", danger: true, signal: this._signal });
+    if (!sure) return;
+    try {
+      await this._lab.ask("state", { input, value, for: 60 * STATED_MIN });
+      this._said = "";
+    } catch (error) {
+      this._said = `It was not taken: ${error.message}`;
+    }
+    this._tick();
+  }
+
   /** Why what is drawn may not be so; "" if it is. */
   get doubt() {
     if (this._lab.doubt) return this._lab.doubt;
@@ -78,8 +95,8 @@ class Chamber {
     const { doubt } = this;
     const devices = [...this._lab.devices.values()];
     const known = chamberOf(devices, this._outlook, doubt);
-    setText(this._doubt, doubt ? `What is drawn may not be so. ${doubt}` : "");
-    this._doubt.hidden = !doubt;
+    setText(this._doubt, [doubt ? `What is drawn may not be so. ${doubt}` : "", this._said].filter(Boolean).join(" "));
+    this._doubt.hidden = !this._doubt.textContent;
     replace(this._drawing, drawChamber(known));
     const rows = facts(known);
     if (this._factsShown !== (this._factsShown = JSON.stringify(rows))) {
@@ -87,7 +104,10 @@ class Chamber {
     }
     const answers = answersOf(devices, this._outlook, doubt);
     // what is drawn anew cannot be marked and copied: an age alone is no reason
-    const said = JSON.stringify(answers).replaceAll(/ \([\d.e-]+ s old\)/g, "");
-    if (this._answersShown !== (this._answersShown = said)) replace(this._answers, answers.map(drawAnswer));
+    const said = JSON.stringify([answers, this._lab.whyNot("state")]).replaceAll(/ \([\d.e-]+ s old\)/g, "");
+    if (this._answersShown !== (this._answersShown = said)) {
+      const person = { state: (statement) => this._state(statement), whyNot: this._lab.whyNot("state") };
+      replace(this._answers, answers.map((answer) => drawAnswer(answer, person)));
+    }
   }
 }

@@ -113,7 +113,7 @@ const QUESTIONS = [
 
 /**
  * For each question {key, text, verdict, reasons, notes, devices}: the verdict is "yes" (all such devices may), "no",
- * "unknown" or "none"; a reason is {device, rule, text, why, needs}.
+ * "unknown" or "none"; a reason is {device, rule, text, why, needs, statements}; a statement {input, value, words} is what a person may say to satisfy it.
  */
 export function answersOf(devices, outlook, doubt) {
   return QUESTIONS.map(({ key, text, kind, act, none }) => {
@@ -131,10 +131,24 @@ export function answersOf(devices, outlook, doubt) {
   });
 }
 
+/** What a person can state where a device does not tell, as docs/safety.md has it: of which quantity, what, in words. */
+const STATEMENTS = {
+  touch_alarm: { value: "armed", words: (device) => `the touch alarm of ${device} is armed` },
+  contact: { value: false, words: (device) => `${device} is clear of the sample` },
+};
+
 function reasonsOf(judged) {
-  const several = judged.rules.map(({ rule, text, why, needs }) => ({ device: judged.device, rule, text, why, needs }));
+  const several = judged.rules.map(({ rule, text, why, needs, inputs }) => ({ device: judged.device, rule, text, why, needs, statements: statementsOf(inputs) }));
   if (!judged.fault) return several;
   const { message, hint } = judged.fault;
   const needs = hint || "Look at what is wrong, then acknowledge the fault.";
-  return [{ device: judged.device, rule: "latched fault", text: "", why: message, needs }, ...several];
+  return [{ device: judged.device, rule: "latched fault", text: "", why: message, needs, statements: [] }, ...several];
+}
+
+function statementsOf(inputs = []) {
+  return inputs.flatMap(({ input, value, problem }) => {
+    const dot = input.lastIndexOf(".");
+    const can = STATEMENTS[input.slice(dot + 1)];
+    return can && value === UNKNOWN && !problem ? [{ input, value: can.value, words: can.words(input.slice(0, dot)) }] : [];
+  });
 }
