@@ -8,12 +8,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from bridge.client import Lab
 from bridge.daemon.finishing import Finisher
 from bridge.record import Collector, Recorder
 from bridge.report.recorder import recording
 from drivers.errors import InvalidValue
 
-from .broker_arguments import add_broker_arguments, lab_of
+from .broker_arguments import add_broker_arguments, lab_of, labs_of
 from .group_recording import add_merge, record_in_group
 from .output import print_json
 
@@ -54,21 +55,39 @@ async def run_record(args: argparse.Namespace) -> int:
     if args.group:
         return await record_in_group(args)
     if args.all_bridges:
-        raise InvalidValue("--all-bridges is given; accepted together with --group, which may have one member only")
+        return await _record_all(args)
+    async with lab_of(args) as lab:
+        return await _record(lab, args, args.folder)
+
+
+async def _record_all(args: argparse.Namespace) -> int:
+    """Every bridge that is there, and those that come, each into a folder of its own."""
+    tasks: dict[str, asyncio.Task[int]] = {}
+    async with labs_of(args) as labs, asyncio.TaskGroup() as group:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(args.duration):
+                async for change in labs.changes():
+                    if change.bridge not in tasks:
+                        work = _record(change.lab, args, args.folder / change.bridge)
+                        tasks[change.bridge] = group.create_task(work)
+    return max((task.result() for task in tasks.values()), default=0)
+
+
+async def _record(lab: Lab, args: argparse.Namespace, folder: Path) -> int:
     said = _Said(args.json)
     finisher = Finisher(Path.home() / ".cache" / "picobridge" / "matplotlib", said.finished)
     recorder = None
 
-    def ended(folder: Path) -> None:
-        said.ended(folder)
+    def ended(run_folder: Path) -> None:
+        said.ended(run_folder)
         if not args.only_samples:
-            finisher.add(folder, "bridge.report")
+            finisher.add(run_folder, "bridge.report")
 
-    collector = Collector(Recorder(args.folder), args.name, ended)
+    collector = Collector(Recorder(folder), args.name, ended)
     try:
-        async with lab_of(args) as lab, recording(lab, collector, name=args.name) as recorder:
+        async with recording(lab, collector, name=args.name) as recorder:
             if not args.json:
-                print(f"recording the runs of {lab.bridge} into {args.folder}; Ctrl-C ends it", flush=True)
+                print(f"recording the runs of {lab.bridge} into {folder}; Ctrl-C ends it", flush=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(args.duration):
                     await recorder.ended.wait()
@@ -77,8 +96,8 @@ async def run_record(args: argparse.Namespace) -> int:
             counts = recorder.counts
             said.counts(
                 {
-                    "folder": str(args.folder),
-                    "runs": {run: str(folder) for run, folder in collector.folders.items()},
+                    "folder": str(folder),
+                    "runs": {run: str(path) for run, path in collector.folders.items()},
                     "received": counts.samples,
                     "missing": counts.missing,
                     "duplicated": counts.duplicated,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,29 @@ async def test_the_command_line_over_several_bridges(
     ]
     with pytest.raises(InvalidValue, match="nothing was stopped"):
         await run("stop", *broker, "--all-bridges")
+
+
+async def test_one_command_records_the_runs_of_every_bridge(
+    daemon: DaemonMaker, mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs"
+    async with daemon("lab-a", mosquitto.address, ("pstat",)), daemon("lab-b", mosquitto.address, ("pstat",)):
+        words = ("--broker", str(mosquitto.address), "--all-bridges", "--folder", str(folder), "--only-samples")
+        recording = asyncio.create_task(run("record", *words))
+        said = ""
+        async with asyncio.timeout(20):
+            while said.count("Ctrl-C ends it") < 2:
+                said += capsys.readouterr().out
+                await asyncio.sleep(0.01)
+        async with connect_all(str(mosquitto.address)) as labs:
+            technique = {"technique": "galvanostatic", "current_a": 1e-9, "duration_s": 2.0, "interval_s": 0.1}
+            for bridge in labs:
+                await labs[bridge].run("technique", technique, {"potentiostat": "pstat"})
+        async with asyncio.timeout(20):
+            while said.count("recorded ") < 2:
+                said += capsys.readouterr().out
+                await asyncio.sleep(0.01)
+        recording.cancel()
+        await asyncio.gather(recording, return_exceptions=True)
+    assert capsys.readouterr().out.count("1 runs, 20 samples, 0 missing") == 2
+    assert [len(list((folder / bridge).glob("*/*.cborseq"))) for bridge in ("lab-a", "lab-b")] == [1, 1]

@@ -109,5 +109,3 @@ async def test_a_group_needs_a_member_and_a_name_of_its_own() -> None:
     for words in (("--group", "g"), ("--member", "a"), ("--group", "g", "--member", "a", "--name", "x")):
         with pytest.raises(InvalidValue, match="--group together with --member, and then no --name"):
             await run("record", *words)
-    with pytest.raises(InvalidValue, match="accepted together with --group"):
-        await run("record", "--all-bridges")
