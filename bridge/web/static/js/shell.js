@@ -111,6 +111,8 @@ export class Shell {
     this._bridges.value = lab.name;
     replace(this._links, VIEWS.map((each) => h("a", { href: address(lab.name, each.id), "aria-current": each === view && "page" },
       h("span", {}, each.title), h("span", { class: "badge", hidden: true, "data-view": each.id }))));
+    const here = this._links.querySelector("[aria-current]");
+    this._rail.scrollLeft = Math.max(0, here.offsetLeft - this._rail.clientWidth / 2);
     this._badges(lab);
   }
 

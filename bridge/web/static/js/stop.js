@@ -10,7 +10,7 @@ const PATIENCE_S = 8;
 const BY_HAND = "Use the instruments' own switches. On the lab PC: picobridge emergency-stop.";
 
 export function stopButton(labs) {
-  const outcome = h("div", { role: "alert", class: "notices" });
+  const outcome = h("div", { role: "alert", class: "notices stop-outcome" });
   document.querySelector(".page").prepend(outcome);
   return h("button", { type: "button", class: "stop", onclick: () => press(labs.current, outcome) }, "STOP", h("small", {}, "everything safe"));
 }
