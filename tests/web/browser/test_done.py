@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import aiomqtt
 import numpy as np
 import pytest
 from playwright.async_api import Locator, expect
@@ -179,19 +182,46 @@ async def test_a_stop_that_cannot_be_sent_says_so(site: SiteMaker, visit: Visito
         await v.until("lab.health.status === 'ok'")  # and not "fault": what was said not to be sent is not sent later
 
 
-async def test_an_observer_is_offered_nothing_that_would_be_refused(site: SiteMaker, visit: Visitor) -> None:
-    async with site(procedures=OWN) as s, visit(s) as v:
-        run = await begin(s.rig, "ask")
-        await v.open("runs", run)
-        await expect(button(v, "Abort", MAIN)).to_be_visible()
-        status = {**await s.rig.listener.json(f"{s.rig.prefix}/status"), "access": True}
-        await s.rig.listener.client.publish(f"{s.rig.prefix}/status", json.dumps(status))
-        await v.page.evaluate(
-            "() => { picobridge.account.role = 'observer'; picobridge.current.dispatchEvent(new Event('status')); }"
-        )
-        await expect(button(v, "Abort", MAIN)).to_have_count(0)
-        await v.shows(".action-said", "You are observer; this needs the role operator.")
-        await v.open("start", "count")
-        await v.shows("main", "this needs the role operator")
-        await expect(button(v, "Start", MAIN)).to_be_hidden()
-        await expect(v.page.locator(".stop")).to_be_enabled()
+async def test_another_bridge_on_the_same_broker(site: SiteMaker, visit: Visitor) -> None:
+    """It is found, can be looked at, and the stop is for the one that is."""
+    async with site() as s, visit(s) as v:
+        await v.open()
+        await v.shows(".bridge-name", "lab")
+        status = await s.rig.listener.json(f"{s.rig.prefix}/status")
+        told = {
+            "status": {**status, "bridge": "other"},
+            "devices/scope/info": {"device": "scope", "driver": "fake", "interface": "gauge"},
+            "devices/scope/state": {"device": "scope", "connection": "connected", "mode": "idle", "run": None},
+        }
+        for topic, message in told.items():
+            await s.rig.listener.client.publish(f"picobridge/other/{topic}", json.dumps(message), retain=True)
+        async with heard(s, "picobridge/other/request/#") as requests:
+            await v.page.get_by_label("Bridge", exact=True).select_option("other")
+            await v.shows(".device", "scope")
+            await v.page.locator(".stop").click()
+            topic, _ = await requests.get()
+        assert topic == "picobridge/other/request/emergency_stop"
+        assert not s.rig.daemon.runs.running
+        await v.page.get_by_label("Bridge", exact=True).select_option("lab")
+        await v.shows(".device", "pstat")
+        assert await v.state("lab.health.status") == "ok"
+
+
+@asynccontextmanager
+async def heard(site: Site, topic_filter: str) -> AsyncIterator[asyncio.Queue[tuple[str, bytes]]]:
+    """What is published there from now on."""
+    address, found = site.rig.daemon.broker, asyncio.Queue[tuple[str, bytes]]()
+    async with aiomqtt.Client(address.host, address.port) as client:
+        await client.subscribe(topic_filter, qos=1)
+
+        async def collect() -> None:
+            async for message in client.messages:
+                if str(message.topic).endswith("stop"):
+                    found.put_nowait((str(message.topic), bytes(message.payload)))  # type: ignore[arg-type]
+
+        task = asyncio.create_task(collect())
+        try:
+            yield found
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
