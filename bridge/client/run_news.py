@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.transfer.messages import load_object
 from bridge.transfer.topics import Topics
 from drivers.errors import InvalidValue
 
 from .connection import Listener
+
+LOG = logging.getLogger("picobridge.client")
 
 #: Kinds of topics of a run.
 KINDS = ("manifest", "state", "result")
@@ -17,6 +20,20 @@ KINDS = ("manifest", "state", "result")
 
 def filters(topics: Topics) -> tuple[str, ...]:
     return (*(f"{topics.prefix}/runs/+/{kind}" for kind in KINDS), topics.events)
+
+
+def decode(payload: bytes) -> dict[str, Any]:
+    """What the daemon says of a run. Parts within parts may be nested deeper than a request may.
+
+    Raises `InvalidValue`.
+    """
+    try:
+        content = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(f"not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidValue(f"a JSON {type(content).__name__} where an object is needed")
+    return content
 
 
 class RunNews:
@@ -35,9 +52,10 @@ class RunNews:
             if not message.payload:  # the daemon keeps it no longer
                 continue
             try:
-                content = load_object(message.payload)
-            except InvalidValue:
+                content = decode(message.payload)
+            except InvalidValue as error:
                 self.malformed += 1
+                LOG.warning("a message on %s is not understood: %s", message.topic, error)
                 continue
             if message.topic == self._topics.events:
                 return "event", str(content.get("run") or ""), content

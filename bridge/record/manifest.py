@@ -110,7 +110,10 @@ def utc(time_ns: int | None) -> str | None:
     """ISO 8601 to the microsecond, for people; the ns beside it are exact."""
     if time_ns is None:
         return None
-    moment = datetime.fromtimestamp(time_ns // 10**9, UTC) + timedelta(microseconds=time_ns % 10**9 // 1000)
+    try:
+        moment = datetime.fromtimestamp(time_ns // 10**9, UTC) + timedelta(microseconds=time_ns % 10**9 // 1000)
+    except (OverflowError, ValueError, OSError):  # a time that no calendar has, of somebody else's message
+        return None
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -163,7 +166,7 @@ def checked(where: Path | str, content: Any) -> dict[str, Any]:
     for table, needed in _NEEDED_WITHIN.items():
         for name, entry in content[table].items():
             for key, kind in needed.items():
-                if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
+                if not isinstance(entry, dict) or key not in entry or not isinstance(entry[key], kind):
                     raise InvalidValue(f"{where} is damaged: {table} has {name!r:.100} without {key}")
     return content
 

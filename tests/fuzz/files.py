@@ -14,6 +14,7 @@ from bridge.analysis.sheet.bins import parse_bins
 from bridge.analysis.sheet.limits import parse_limits
 from bridge.analysis.sheet.rules import parse_rule
 from bridge.analysis.stage_path import parse_order
+from bridge.client.run_news import decode
 from bridge.daemon import config
 from bridge.procedures.cycle_geometry import parse_history
 from bridge.procedures.schedule.amounts import charge, comparison, current
@@ -21,7 +22,7 @@ from bridge.procedures.schedule.estimate import estimate
 from bridge.procedures.schedule.parse import parse
 from bridge.procedures.schedule.validate import check, notes
 from bridge.procedures.sheet.layout import parse_layout
-from bridge.record import manifest
+from bridge.record import Description, manifest
 from bridge.record.export import FORMATS, export_stream
 from bridge.record.raw import RawFiles, RawReader, merged
 from bridge.record.run_record import RunRecord
@@ -144,6 +145,17 @@ def record(data: bytes) -> None:
                 continue
 
 
+def published(data: bytes) -> None:
+    """A run's manifest as it comes over MQTT: what is understood makes a folder, and is read from it again."""
+    content = manifest.checked("a message", {"files": {}, **decode(data)})
+    manifest.samples_of(content)
+    described = Description.of(content)
+    with tempfile.TemporaryDirectory() as name:
+        manifest.write(Path(name), described.content | {"files": {}})
+        assert manifest.read(Path(name))["run"] == content["run"]
+        assert manifest.problem(Path(name)) == ""
+
+
 _TOML_TOKENS = (
     *(
         b"[bridge]\n",
@@ -190,6 +202,11 @@ _STEP_TOKENS = (
         b"branch",
         b"cccv",
     ),
+)
+
+_MANIFEST_TOKENS = (
+    *(b'"format":"picobridge run"', b'"format_version":1', b'"format_version":2', b'"status":"completed"'),
+    *(b'"events":[', b'"ended_ns":', b'"streams":{', b'"first_index":', b"\n---\n"),
 )
 
 TARGETS = (
@@ -252,12 +269,14 @@ TARGETS = (
         (InvalidValue,),
         ("bridge.record.manifest", "bridge.record.run_record"),
         bytes_per_byte=400,
-        tokens=(
-            b'"format":"picobridge run"',
-            b'"format_version":1',
-            b'"status":"completed"',
-            b'"events":[',
-            b"\n---\n",
-        ),
+        tokens=_MANIFEST_TOKENS,
+    ),
+    Target(
+        "published-manifest",
+        published,
+        (InvalidValue,),
+        ("bridge.record.manifest", "bridge.record.description", "bridge.client.run_news"),
+        bytes_per_byte=400,
+        tokens=_MANIFEST_TOKENS,
     ),
 )
