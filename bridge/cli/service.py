@@ -6,6 +6,7 @@ import argparse
 import faulthandler
 import gc
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bridge.daemon import logs
@@ -39,7 +40,9 @@ async def run_daemon(args: argparse.Namespace) -> int:
     daemon = Daemon(config, file=args.config.absolute())
     daemon.handle_signals()  # before it starts: a signal may come while devices are looked for
     with opened(config.web) as door:
-        async with daemon, serving(daemon, config.web, door) as page:
+        async with AsyncExitStack() as afterwards, daemon:
+            # the page is let go of after the daemon: nothing of it delays switching off
+            page = await afterwards.enter_async_context(serving(daemon, config.web, door))
             await _watched(daemon, page)
     return 1 if daemon.left_behind or daemon.unproven else 0
 

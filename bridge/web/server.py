@@ -1,8 +1,8 @@
 """The page beside a daemon, in its event loop.
 
     with opened(config.web) as door:            # the port is ours before any hardware is touched
-        async with Daemon(config) as daemon, serving(daemon, config.web, door):
-            ...
+        async with AsyncExitStack() as afterwards, Daemon(config) as daemon:
+            await afterwards.enter_async_context(serving(daemon, config.web, door))
 
 Whatever breaks here is told as an event, and the daemon goes on.
 """
@@ -40,6 +40,7 @@ LOG = logging.getLogger("picobridge.web")
 
 RELAY = "/mqtt"
 _BACKLOG = 64
+_STOPPING = "the daemon is stopping"
 #: Connections at a time, all together, and how long one may take to prove who it is.
 _CONNECTIONS = 200
 _HANDSHAKE_S = 10.0
@@ -107,7 +108,10 @@ async def serving(daemon: Daemon, config: WebConfig | None, door: Door | None) -
     try:
         yield f"{'https' if config.tls else 'http'}://{_shown(config.host)}:{door.port}/"
     finally:
-        await server.close()
+        try:
+            await server.close()
+        except Exception:
+            LOG.exception("the page did not end in order")
 
 
 class Server:
@@ -131,6 +135,7 @@ class Server:
         app.router.add_get(RELAY, self._mqtt, allow_head=False)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         self._server: asyncio.Server | None = None
+        self._farewell: asyncio.Task[None] | None = None
 
     async def start(self, door: socket.socket) -> None:
         """Raises `ConfigurationError`, `OSError`."""
@@ -143,13 +148,21 @@ class Server:
             self._connection, sock=door, ssl=context, ssl_handshake_timeout=handshake_s
         )
         self._daemon.adopted.append(self._adopt)
+        self._farewell = asyncio.create_task(self._say_farewell(), name="picobridge page's end")
 
     async def close(self) -> None:
         if self._server is not None:
             self._daemon.adopted.remove(self._adopt)
             self._server.close()
-        self._relay.hang_up("the daemon is stopping")
+        if self._farewell is not None:
+            self._farewell.cancel()
+        self._relay.hang_up(_STOPPING)
         await self._runner.cleanup()
+
+    async def _say_farewell(self) -> None:
+        """As soon as the daemon is asked to stop: its broker may be gone before the page is let go of."""
+        await self._daemon.stopped.wait()
+        self._relay.hang_up(_STOPPING)
 
     def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
