@@ -26,6 +26,10 @@ class Site:
     url: str
     browser: aiohttp.ClientSession
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
     def get(self, path: str, **options: Any) -> Any:
         return self.browser.get(self.url + path.lstrip("/"), **options)
 

@@ -59,41 +59,45 @@ async def test_packets_may_come_in_any_pieces(site: SiteMaker, any_broker: Broke
         assert heard.startswith(WELCOME + bytes.fromhex("9003000101"))
 
 
-@pytest.mark.parametrize(
-    ("said", "code", "reason"),
-    [
-        ([b""], 1008, "no CONNECT"),
-        ([b"GET / HTTP/1.1\r\n\r\n"], 1002, "packet begins with"),
-        ([subscribe_packet("a")], 1008, "before CONNECT"),
-        ([CONNECT + CONNECT], 1008, "CONNECT came twice"),
-        ([CONNECT, publish_packet("picobridge/lab/request/ping", flags=1)], 1008, "retained"),
-        ([CONNECT, publish_packet("picobridge/lab/status", b"{}")], 1008, "publishing to 'picobridge/lab/status'"),
-        ([CONNECT, publish_packet("picobridge/lab/request/mallory/ping")], 1008, "publishing to"),
-        ([CONNECT, publish_packet("/request/ping", flags=6)], 1002, "no QoS"),
-        ([CONNECT, publish_packet("picobridge/lab/request/+")], 1002, "no topic"),
-        ([CONNECT, subscribe_packet("$SYS/#")], 1008, "subscribing to '$SYS/#'"),
-        ([CONNECT, subscribe_packet("$share/group/picobridge/#")], 1008, "subscribing to"),
-        ([CONNECT, subscribe_packet("picobridge/#/x")], 1002, "no topic filter"),
-        ([CONNECT, packet(0x82, b"\0\1")], 1002, "names no topic"),
-        ([CONNECT, b"\x30\xff\xff\xff\xff\x7f"], 1002, "more than four bytes"),
-        ([CONNECT, b"\x30\xff\xff\x7f"], 1002, "accepted: 81920"),
-        ([CONNECT, packet(0x30, b"\0\2\xff\xff")], 1002, "not UTF-8"),
-        ([CONNECT, packet(0x30, b"\0\7a\0b")], 1002, "ends too early"),
-        ([CONNECT, b"\xf0\x00"], 1002, "packet begins with"),
-        ([CONNECT, "a text"], 1008, "binary"),
-    ],
+NOT_SENT: tuple[tuple[list[bytes | str], int, str], ...] = (
+    ([b"GET / HTTP/1.1\r\n\r\n"], 1002, "packet begins with"),
+    ([subscribe_packet("a")], 1008, "before CONNECT"),
+    ([CONNECT + CONNECT], 1008, "CONNECT came twice"),
+    ([CONNECT, publish_packet("picobridge/lab/request/ping", flags=1)], 1008, "retained"),
+    ([CONNECT, publish_packet("picobridge/lab/status", b"{}")], 1008, "publishing to 'picobridge/lab/status'"),
+    ([CONNECT, publish_packet("picobridge/lab/request/mallory/ping")], 1008, "publishing to"),
+    ([CONNECT, publish_packet("/request/ping", flags=6)], 1002, "no QoS"),
+    ([CONNECT, publish_packet("picobridge/lab/request/+")], 1002, "no topic"),
+    ([CONNECT, subscribe_packet("$SYS/#")], 1008, "subscribing to '$SYS/#'"),
+    ([CONNECT, subscribe_packet("$share/group/picobridge/#")], 1008, "subscribing to"),
+    ([CONNECT, subscribe_packet("picobridge/#/x")], 1002, "no topic filter"),
+    ([CONNECT, packet(0x82, b"\0\1")], 1002, "names no topic"),
+    ([CONNECT, b"\x30\xff\xff\xff\xff\x7f"], 1002, "more than four bytes"),
+    ([CONNECT, b"\x30\xff\xff\x7f"], 1002, "accepted: 81920"),
+    ([CONNECT, packet(0x30, b"\0\2\xff\xff")], 1002, "not UTF-8"),
+    ([CONNECT, packet(0x30, b"\0\7a\0b")], 1002, "ends too early"),
+    ([CONNECT, b"\xf0\x00"], 1002, "packet begins with"),
+    ([CONNECT, "a text"], 1008, "binary"),
 )
-async def test_what_no_page_sends_ends_the_connection(
-    site: SiteMaker, said: list[bytes | str], code: int, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if reason == "no CONNECT":
-        monkeypatch.setattr("bridge.web.line.GREETING_S", 0.05)
-    async with site(devices=()) as s, s.mqtt() as socket:
-        for each in said:
-            await (socket.send_str(each) if isinstance(each, str) else socket.send_bytes(each))
-        goodbye = await farewell(socket)
-        assert (goodbye.data, reason in str(goodbye.extra)) == (code, True), goodbye
+
+
+async def test_what_no_page_sends_ends_the_connection(site: SiteMaker) -> None:
+    async with site(devices=()) as s:
+        for said, code, reason in NOT_SENT:
+            async with s.mqtt() as socket:
+                for each in said:
+                    await (socket.send_str(each) if isinstance(each, str) else socket.send_bytes(each))
+                goodbye = await farewell(socket)
+                assert (goodbye.data, reason in str(goodbye.extra)) == (code, True), (said, goodbye)
         assert (await s.rig.request("ping"))["bridge"] == "lab"
+
+
+async def test_who_says_nothing_is_hung_up_on(site: SiteMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.web.line.GREETING_S", 0.05)
+    async with site(devices=()) as s, s.mqtt() as socket:
+        await socket.send_bytes(b"")
+        goodbye = await farewell(socket)
+        assert (goodbye.data, goodbye.extra) == (1008, "no CONNECT came")
 
 
 @pytest.mark.parametrize(
