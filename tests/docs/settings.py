@@ -50,5 +50,15 @@ SETTINGS: Mapping[str, Setting] = {
     "docs/contact.md": Setting(devices=("pstat", "relays", "stage"), running=True, before=_AT_THE_STAGE),
     "docs/mqtt.md": Setting(devices=("gauge",), running=True),
     "docs/record.md": Setting(devices=("pstat", "relays"), running=True, touching=True, before=_A_CYCLE),
+    "docs/tutorial-hardware.md": Setting(
+        devices=("pstat", "stage", "relays", "gauge"),
+        touching=True,
+        stands_for={
+            "visa:GPIB0::24::INSTR": "pstat",
+            "serial:/dev/ttyUSB0": "stage",
+            "serial:/dev/ttyUSB1?baud=9600": "relays",
+            "serial:/dev/ttyUSB2": "gauge",
+        },
+    ),
     "docs/tools.md": Setting(devices=("pstat",), running=True),
 }

@@ -149,7 +149,7 @@ class Shell:
 
     async def command(self, command: Command) -> None:
         """Raises `AssertionError` if it does not do, or print, what the page says."""
-        fails = bool(command.shown) and _names_an_error(command.shown[0])
+        fails = bool(command.shown) and _tells_of_failure(command.shown[0])
         async with asyncio.timeout(_PATIENCE_S):  # one that asks something would wait for ever
             status, said = await self.run(self.here(command.text))
         self.all_said.append((command.text, said))
@@ -164,7 +164,7 @@ class Shell:
             assert self.rig is not None
             text = text.replace(address, self.rig.devices[device].address)
         text = _RUN_ID.sub(lambda match: self._run_id(match), text)
-        return text.replace("mqtt://localhost", self.url) if self.url not in text else text
+        return re.sub(r"mqtt://localhost(?!:)", self.url, text)
 
     def _run_id(self, match: re.Match[str]) -> str:
         """The run of the same number, or the last one there is."""
@@ -183,9 +183,8 @@ class Shell:
                 self._monkeypatch.setenv(*word.split("=", 1))
             return 0, ""
         own = words[0] == "picobridge" and not _SHELL.search(shlex.join(words).replace("'", ""))
-        if own and background:
-            await self._in_background(words[1:])
-            return 0, ""
+        if own and (background or words[1:] == ["demo", "--by-hand"]):
+            return 0, await self._in_background(words[1:])
         if own:
             endless = _ENDLESS.match(line) is not None
             return await (self._until_it_says_something(words[1:]) if endless else self._picobridge(words[1:]))
@@ -215,15 +214,18 @@ class Shell:
                     said += self._capsys.readouterr().out
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, PicobridgeError):
+            print_error(ended, as_json=False)
+            return 1, said + self._capsys.readouterr().err
         return 0, said
 
-    async def _in_background(self, words: list[str]) -> None:
+    async def _in_background(self, words: list[str]) -> str:
         assert words[0] in ("run", "demo"), f"picobridge {words[0]} in the background: teach tests/docs/shell.py"
-        if words[0] == "run":
-            await self._daemon(words[1:])
-        else:
-            await self._demo(words)
+        if words[0] == "demo":
+            return await self._demo(words)
+        await self._daemon(words[1:])
+        return ""
 
     async def _daemon(self, words: list[str]) -> None:
         """`picobridge run`, on the rig's clock."""
@@ -243,9 +245,9 @@ class Shell:
         state = self.folder / "state"
         return replace(config, broker=broker, state_dir=state, data_dir=runs, exports=False, reports=False)
 
-    async def _demo(self, words: list[str]) -> None:
+    async def _demo(self, words: list[str]) -> str:
         """As it is, but at full speed and on a free port."""
-        words = [*words, "--speed", "inf", "--port", str(self.port)]
+        words = [*words, "--speed", "1e6", "--port", str(self.port)]  # what it says of both is a number
         arguments = program.build_parser("demo").parse_args(words)
         await self._left.enter_async_context(_going_on(arguments.function(arguments)))
         said = ""
@@ -253,6 +255,7 @@ class Shell:
             while "Ctrl-C" not in said:
                 await asyncio.sleep(0.01)
                 said += self._capsys.readouterr().out
+        return said
 
     async def _elsewhere(self, line: str, *, background: bool) -> tuple[int, str]:
         """By a real shell, with what starts in the background in a group of its own."""
@@ -303,7 +306,10 @@ class _AwaitedInstead(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _names_an_error(line: str) -> bool:
+def _tells_of_failure(line: str) -> bool:
+    """Whether the first line that a page shows is an error, or the heading of a result that is none to go on with."""
+    if re.search(r"  (NO-GO|FAIL|NOT FOUND|INCONCLUSIVE)$", line):
+        return True
     cls = getattr(errors, line.partition(":")[0], None)
     return inspect.isclass(cls) and issubclass(cls, PicobridgeError)
 

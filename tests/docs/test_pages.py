@@ -16,7 +16,7 @@ LEFT_OUT = not_run()
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("without_debug")
 @pytest.mark.parametrize("page", NAMES)
 async def test_what_a_page_says_is_so(
