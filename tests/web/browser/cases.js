@@ -65,3 +65,15 @@ export function chargeOverGaps() {
   const pauses = time.filter((_, place) => columns.current_a[place] === null);
   return { before, pauses, complete: series.complete, missing: series.missing, charge: series.ring.value("charge_ah", 69) };
 }
+
+/** QoS 1: a block may come twice, and one that was sent again may begin with what is here. */
+export function whatComesTwice() {
+  const series = new Series(() => {}, () => {});
+  const block = (first, next) => ({
+    stream: "s", firstIndex: first, nextIndex: next, end: null, attributes: { run: "r" },
+    time: Float64Array.from({ length: next - first }, (_, place) => first + place),
+    columns: new Map([["current_a", { data: Float64Array.from({ length: next - first }, (_, place) => first + place) }]]),
+  });
+  for (const [first, next] of [[0, 10], [0, 10], [5, 15], [3, 7], [15, 20]]) series.take(block(first, next));
+  return Array.from({ length: series.ring.next }, (_, index) => [series.ring.value("time", index), series.ring.value("current_a", index)]);
+}

@@ -59,6 +59,7 @@ async def test_a_procedure_from_its_form_to_its_result(site: SiteMaker, visit: V
             await v.shows(".field.bad .error", complaint)
         assert not s.rig.daemon.runs.running
         await times.fill("2")
+        await expect(v.page.locator(".field.bad")).to_have_count(0)
         await button(v, "Start").click()
         await confirm(v, "Start")
         await v.shows("h1", "Count")

@@ -176,3 +176,7 @@ async def test_charge_is_added_up_over_gaps_that_are_filled_later(page: Page) ->
     assert found["complete"]
     assert found["missing"] == []
     assert found["charge"] == near(59 + 9, rel=1e-12)
+
+
+async def test_what_comes_twice_counts_once(page: Page) -> None:
+    assert await case(page, "whatComesTwice") == [[index, index] for index in range(20)]
