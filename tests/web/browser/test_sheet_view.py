@@ -177,18 +177,3 @@ async def test_a_result_shows_the_same_map_as_the_run_did(site: SiteMaker, visit
         low, high = (result["limits"]["limits"]["ocv_v"][end] for end in ("low", "high"))
         assert float(await v.page.locator(".scale").get_attribute("data-low") or 0) == low
         assert float(await v.page.locator(".scale").get_attribute("data-high") or 0) == high
-
-
-async def test_what_is_pressed_is_large_enough_for_gloves(site: SiteMaker, visit: Visitor) -> None:
-    steps = [(HEADER, [record(0, 101, 1)])]
-    async with site(procedures=(telling("sheet-map", steps, {}),)) as s, visit(s) as v:
-        run = await begin(s, "sheet-map")
-        await v.open("sheet", run)
-        await drawn(v.page, 1)
-        sizes = await v.page.evaluate(
-            "[...document.querySelectorAll('main button, main select, main input')].filter((e) => e.offsetParent)"
-            ".map((e) => [e.textContent || e.name, e.offsetWidth, e.offsetHeight])"
-        )
-        assert sizes
-        assert [each for each in sizes if min(each[1:]) < 44] == []
-        await s.rig.request("abort", run=run)

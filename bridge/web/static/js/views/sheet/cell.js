@@ -55,7 +55,7 @@ function visits(history, looks, sheet) {
   const bin = (record) => (record.error ? "no record" : record.soft === sheet.untested ? "not judged" : `${record.soft} ${looks.get(record.soft)?.name ?? ""}`);
   return h(
     "div",
-    { class: "scrolls" },
+    { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Visits" },
     h(
       "table",
       { class: "table small" },
