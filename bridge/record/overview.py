@@ -92,20 +92,7 @@ class Overviews:
             content = self._path(stream, size).read_bytes()
         except FileNotFoundError:
             return None
-        line, _, records = content.partition(b"\n")
-        columns = _columns(line)
-        if columns is None:
-            return None
-        dtype = _stored(len(columns))
-        stored = np.frombuffer(records, dtype, len(records) // dtype.itemsize)
-        firsts = stored["chunk"]["first"].astype(np.int64)
-        inside = stored[(first <= firsts) & (firsts + size <= after)]
-        data, checked = inside.tobytes(), dtype.itemsize - 4
-        checksums = zip(range(0, len(data), dtype.itemsize), inside["crc"].tolist(), strict=True)
-        good = [zlib.crc32(data[at : at + checked]) == crc for at, crc in checksums]
-        chunks: Chunks = inside[np.array(good, bool)]["chunk"]
-        _, first_places = np.unique(chunks["first"], return_index=True)
-        return Overview(columns, chunks[first_places])
+        return decode(content, size, first, after)
 
     def tidy(self, limit_bytes: int = LIMIT_BYTES) -> None:
         """Let the oldest files go, those that still grow apart. Raises `OSError`."""
@@ -153,6 +140,24 @@ class Overviews:
 
     def _path(self, stream: str, size: int) -> Path:
         return self._folder / f"{stream}.{size}{_SUFFIX}"
+
+
+def decode(content: bytes, size: int, first: int, after: int) -> Overview | None:
+    """What a file of chunks of `size` samples has between two indices; None if it is none of ours."""
+    line, _, records = content.partition(b"\n")
+    columns = _columns(line)
+    if columns is None:
+        return None
+    dtype = _stored(len(columns))
+    stored = np.frombuffer(records, dtype, len(records) // dtype.itemsize)
+    firsts = stored["chunk"]["first"].astype(np.int64)
+    inside = stored[(first <= firsts) & (firsts <= after - size) & (firsts % size == 0)]
+    data, checked = inside.tobytes(), dtype.itemsize - 4
+    checksums = zip(range(0, len(data), dtype.itemsize), inside["crc"].tolist(), strict=True)
+    good = [zlib.crc32(data[at : at + checked]) == crc for at, crc in checksums]
+    chunks: Chunks = inside[np.array(good, bool)]["chunk"]
+    _, first_places = np.unique(chunks["first"], return_index=True)
+    return Overview(columns, chunks[first_places])
 
 
 def whole_chunks(blocks: Sequence[SampleBlock], size: int) -> list[list[SampleBlock]]:

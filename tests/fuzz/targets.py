@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import files, messages, motion, page, potentiostats, spool, transports
+from . import files, messages, motion, overview, page, potentiostats, spool, transports
 from .target import Target
 
 TARGETS: Mapping[str, Target] = {
@@ -16,6 +16,7 @@ TARGETS: Mapping[str, Target] = {
         *messages.TARGETS,
         *page.TARGETS,
         *files.TARGETS,
+        *overview.TARGETS,
         *spool.TARGETS,
     )
 }
