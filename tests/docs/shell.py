@@ -10,7 +10,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,24 +23,19 @@ from bridge.cli.output import print_error
 from bridge.daemon.config import BrokerConfig, Config, load
 from bridge.daemon.daemon import Daemon
 from bridge.demo.rig import PLACES, Rig, simulated_rig
-from drivers import errors, registry
+from drivers import registry
 from drivers.errors import PicobridgeError
 from mocks.world import World
 from tests.bridge.conftest import eventually, free_port
 
-from . import claims, files
+from . import claims, files, lines
 from .blocks import ROOT, Block, Command
 from .settings import Setting
 
-#: Whoever types these ends them by Ctrl-C.
-_ENDLESS = re.compile(r"^(picobridge (monitor(?!.*--count)|record)|mosquitto_sub(?!.* -[CW])|tail -f|journalctl.*-f)")
 _RUN_ID = re.compile(r"\b\d{8}-\d{6}-(\d+)")
-_PATH_TO_PROGRAM = re.compile(r"(\S*/bin/picobridge|\"\$\(command -v picobridge\)\")(?= )")
 #: what charge a moved cable has left is gone by then
 _PEACE_S = 600.0
 _PATIENCE_S = 100
-_REMARK = re.compile(r"\s+# .*$")
-_SHELL = re.compile(r"[|;<>$`*]|&&")
 
 
 class Shell:
@@ -138,7 +133,7 @@ class Shell:
         if block.file:
             (self.folder / block.file).write_text(text, encoding="utf-8")
         tree = ast.parse(f"{self.setting.given}\n{text}")
-        tree = ast.fix_missing_locations(_AwaitedInstead().visit(tree))
+        tree = ast.fix_missing_locations(lines.AwaitedInstead().visit(tree))
         names: dict[str, Any] = {"__name__": "__main__"}
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         ran = eval(compile(tree, f"line {block.line}", "exec", flags, dont_inherit=True), names)
@@ -149,7 +144,7 @@ class Shell:
 
     async def command(self, command: Command) -> None:
         """Raises `AssertionError` if it does not do, or print, what the page says."""
-        fails = bool(command.shown) and _tells_of_failure(command.shown[0])
+        fails = bool(command.shown) and lines.tells_of_failure(command.shown[0])
         async with asyncio.timeout(_PATIENCE_S):  # one that asks something would wait for ever
             status, said = await self.run(self.here(command.text))
         self.all_said.append((command.text, said))
@@ -159,7 +154,7 @@ class Shell:
 
     def here(self, text: str) -> str:
         """What the page says, with the names that it has here."""
-        text = _PATH_TO_PROGRAM.sub("picobridge", text)
+        text = lines.PATH_TO_PROGRAM.sub("picobridge", text)
         for address, device in self.setting.stands_for.items():
             assert self.rig is not None
             text = text.replace(address, self.rig.devices[device].address)
@@ -175,18 +170,18 @@ class Shell:
     async def run(self, line: str) -> tuple[int, str]:
         """Exit status, and what was printed."""
         assert not line.startswith("sudo "), f"{line}: not as root; it belongs into the table of docs/tested.md"
-        line = _REMARK.sub("", line)
+        line = lines.REMARK.sub("", line)
         background = line.endswith("&")
         words = shlex.split(line.removesuffix("&"))
         if words[0] == "export":
             for word in words[1:]:
                 self._monkeypatch.setenv(*word.split("=", 1))
             return 0, ""
-        own = words[0] == "picobridge" and not _SHELL.search(shlex.join(words).replace("'", ""))
+        own = words[0] == "picobridge" and not lines.SHELL.search(shlex.join(words).replace("'", ""))
         if own and (background or words[1:] == ["demo", "--by-hand"]):
             return 0, await self._in_background(words[1:])
         if own:
-            endless = _ENDLESS.match(line) is not None
+            endless = lines.ENDLESS.match(line) is not None
             return await (self._until_it_says_something(words[1:]) if endless else self._picobridge(words[1:]))
         return await self._elsewhere(line, background=background)
 
@@ -234,7 +229,7 @@ class Shell:
             for device in self.rig.devices:  # whoever has typed so far has left the chamber in peace meanwhile
                 await self.rig.clock_for(device).sleep(_PEACE_S)
         config = self._for_tests(load(Path(name)))
-        clock = {} if self.rig is None else {"clock_for": self.rig.clock_for}
+        clock: dict[str, Any] = {} if self.rig is None else {"clock_for": self.rig.clock_for}
         daemon = await self._left.enter_async_context(Daemon(config, file=self.folder / name, **clock))
         await eventually(lambda: all(one.connection.state == "connected" for one in daemon.devices.values()))
 
@@ -272,7 +267,7 @@ class Shell:
         self._left.push_async_callback(_end, process)
         if background:
             return 0, ""
-        if _ENDLESS.match(line):
+        if lines.ENDLESS.match(line):
             assert process.stdout is not None
             async with asyncio.timeout(30):
                 said = await process.stdout.readline()
@@ -295,32 +290,3 @@ async def _going_on(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-class _AwaitedInstead(ast.NodeTransformer):
-    """`asyncio.run(x)` as `await x`."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if ast.unparse(node.func) == "asyncio.run":
-            return ast.Await(node.args[0])
-        return self.generic_visit(node)
-
-
-def _tells_of_failure(line: str) -> bool:
-    """Whether the first line that a page shows is an error, or the heading of a result that is none to go on with."""
-    if re.search(r"  (NO-GO|FAIL|NOT FOUND|INCONCLUSIVE)$", line):
-        return True
-    cls = getattr(errors, line.partition(":")[0], None)
-    return inspect.isclass(cls) and issubclass(cls, PicobridgeError)
-
-
-def parsed(command: str) -> Callable[[], object] | None:
-    """For a command that is not run: what checks that it could be; None for other people's programs."""
-    line = _REMARK.sub("", _PATH_TO_PROGRAM.sub("picobridge", command)).removeprefix("sudo ").removesuffix("&")
-    words = shlex.split(line.partition(" | ")[0])
-    if words[0] == "picobridge":
-        return lambda: program.build_parser(words[1]).parse_args(program._joined(words[1:]))
-    if words[0] == "make":
-        targets = (ROOT / "Makefile").read_text(encoding="utf-8").partition(".PHONY:")[2].splitlines()[0].split()
-        return lambda: targets.index(next(word for word in words[1:] if "=" not in word))
-    return None

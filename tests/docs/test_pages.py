@@ -8,11 +8,15 @@ import pytest
 
 from .access import AccessShell
 from .blocks import ROOT, RUN, SHOWN, Command, blocks, not_run, pages
+from .lines import parsed
 from .settings import SETTINGS, Setting
-from .shell import Shell, parsed
+from .shell import Shell
 
 #: Pages that a test of their own runs, with what only it has.
-ELSEWHERE = {"docs/how-to-read-a-record.md": "tests/record/test_readers.py"}
+ELSEWHERE = {
+    "docs/how-to-read-a-record.md": "tests/record/test_readers.py",
+    "docs/several-lab-pcs.md": "tests/fleet/test_docs.py",
+}
 NAMES = [name for path in pages() if (name := path.relative_to(ROOT).as_posix()) not in ELSEWHERE]
 LEFT_OUT = not_run()
 
