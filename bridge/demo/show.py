@@ -107,6 +107,7 @@ async def on_stage(
                 broker=BrokerConfig(port=_free_port() if port is None else port),
                 devices=rig.devices,
                 data_dir=data_dir,
+                exports=False,
             )
             async with (
                 Daemon(config, clock_for=rig.clock_for) as daemon,
