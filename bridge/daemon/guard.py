@@ -134,14 +134,13 @@ class Guard:
                 for number in range(READINGS):
                     if number:
                         await asyncio.sleep(READ_AGAIN_S)
-                    if not await self.refresh([act]):
+                    if not await self._refresh(act):
                         return
 
-    async def refresh(self, acts: Iterable[Act]) -> bool:
+    async def _refresh(self, act: Act) -> bool:
         """Read once what the rules would find missing or old, or want to see once more; False if there is nothing. What
         does not answer in time stays as it is."""
-        now = self.clock()
-        wanted = {each for act in acts for each in self.interlocks.wanted(act, now)}
+        wanted = self.interlocks.wanted(act, self.clock())
         if not wanted:
             return False
         reading = [asyncio.ensure_future(self._read(device, method)) for device, method in sorted(wanted)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from bridge.safety.acts import Act
@@ -15,16 +16,18 @@ from .supervisor import DeviceSupervisor
 
 #: However many look, devices are asked for what rules look at once in this time at most.
 READ_EVERY_S = 1.0
+#: Nobody waits longer for what somebody else has asked the devices.
+READ_S = 2.0
 
 
 class Outlooks:
     """Made anew for whoever asks. What the rules would find old is read first, as before the act itself, so that "no"
-    is never for want of looking."""
+    is never for want of looking; a question is never taken back, as it may be one to a device that moves."""
 
     def __init__(self, guard: Guard, devices: Mapping[str, DeviceSupervisor]) -> None:
         self._guard = guard
         self._devices = devices
-        self._reading: asyncio.Task[bool] | None = None
+        self._reading: asyncio.Event | None = None
         self._read_s = -READ_EVERY_S
 
     async def tell(self) -> dict[str, Any]:
@@ -55,9 +58,21 @@ class Outlooks:
             return error.to_dict()
         return None
 
-    async def _refresh(self, acts: list[Act]) -> None:
+    async def _refresh(self, acts: Iterable[Act]) -> None:
         now = self._guard.clock()
-        if self._reading is None or (self._reading.done() and now - self._read_s >= READ_EVERY_S):
-            self._read_s = now
-            self._reading = asyncio.create_task(self._guard.refresh(acts), name="reading for an outlook")
-        await asyncio.shield(self._reading)
+        if self._reading is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reading.wait(), READ_S)
+            return
+        if now - self._read_s < READ_EVERY_S:
+            return
+        wanted = {each for act in acts for each in self._guard.interlocks.wanted(act, now)}
+        self._read_s = now
+        reading = self._reading = asyncio.Event()
+        try:
+            await asyncio.gather(
+                *(self._devices[name].read(method) for name, method in sorted(wanted) if name in self._devices)
+            )
+        finally:
+            reading.set()
+            self._reading = None
