@@ -134,24 +134,18 @@ class Cable(CuttingProxy):
 
     def __init__(self, target: BrokerAddress) -> None:
         super().__init__(target, ())
-        self._hung: set[asyncio.StreamWriter] = set()
 
     def mend(self) -> None:
         self.whole.set()
 
     def hang(self) -> None:
-        """What is connected now stays so, and nothing passes; who comes waits."""
-        self._hung = set(self._clients)
-        for client in self._hung:
+        """What is connected now stays so, and nothing of it passes; who comes waits."""
+        for client in self._clients:
             client.transport.pause_reading()  # type: ignore[attr-defined]
         self.whole.clear()
 
     def let_new_through(self) -> None:
         self.whole.set()
-
-    def release(self) -> None:
-        for client in self._hung - {client for client in self._hung if client.is_closing()}:
-            client.transport.resume_reading()  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
