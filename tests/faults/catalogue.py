@@ -425,7 +425,7 @@ CATALOGUE: tuple[Fault, ...] = (
     _row(
         54,
         "message larger than the broker takes",
-        "max_packet_size 4000",
+        "max_packet_size 12000",
         "nothing: cut to fit",
         "test_54_a_block_larger_than_the_broker_takes",
     ),

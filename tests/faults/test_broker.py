@@ -132,9 +132,9 @@ async def test_53_a_recorder_that_stands_still(path: RigMaker) -> None:
 
 
 async def test_54_a_block_larger_than_the_broker_takes(path: RigMaker, tmp_path: Path) -> None:
-    """54. After an outage more samples wait than fit into the packets that the broker takes (4 kB). They are cut to fit
+    """54. After an outage more samples wait than fit into the packets that the broker takes (12 kB). They are cut to fit
     before they are sent; nothing is refused and nothing loops."""
-    small = Mosquitto(tmp_path, "message_size_limit 0", "max_packet_size 4000")
+    small = Mosquitto(tmp_path, "message_size_limit 0", "max_packet_size 12000")
     small.start()
     try:
         async with path("pstat", mosquitto=small) as rig:
@@ -142,9 +142,9 @@ async def test_54_a_block_larger_than_the_broker_takes(path: RigMaker, tmp_path:
             await rig.kill_broker()
             pump: Any = rig.daemon.devices["pstat"].pump
             taken = pump.next_index
-            await eventually(lambda: pump.next_index >= taken + 300)
+            await eventually(lambda: pump.next_index >= taken + 600)
             await rig.restart_broker()
-            await rig.arrived("pstat", taken + 310)
+            await rig.arrived("pstat", taken + 610)
             await run.abort()
             await rig.check(quiet="what waited was cut to fit")
             assert rig.daemon.uplink.dropped == 0
