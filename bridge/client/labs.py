@@ -101,6 +101,9 @@ class Labs(Mapping[str, Lab]):
 
     async def _every(self, method: str) -> Outcomes:
         outcomes: Outcomes = {bridge: error for bridge, error in self.problems.items() if bridge not in self._labs}
+        for bridge, status in self.statuses.items():
+            if bridge not in self._labs and status.get("status") == "online":
+                outcomes.setdefault(bridge, BridgeUnreachable(f"{bridge} is online, and could not be asked in time"))
         labs = dict(self._labs)
         answers = await asyncio.gather(*(lab.request(method) for lab in labs.values()), return_exceptions=True)
         for bridge, answer in zip(labs, answers, strict=True):

@@ -90,6 +90,7 @@ def state_of_earlier(name: str, entry: Mapping[str, Any], status: str, *, resuma
         "step": entry.get("step", ""),
         "fraction": None,
         "values": {},
+        "items": None,
         "started_ns": entry.get("started_ns"),
         "ended_ns": entry.get("ended_ns") or time.time_ns(),
         "error": entry.get("error"),

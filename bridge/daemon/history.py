@@ -30,6 +30,8 @@ MISSING = 500
 #: Answered at a time; and waiting, of one sender.
 AT_ONCE = 2
 WAITING = 8
+#: And so many of all: they hold places that other requests want.
+WAITING_OF_ALL = 24
 
 
 #: Gives an envelope what there is of a stream before an index, for as long as it is wanted; in a thread.
@@ -62,7 +64,7 @@ class History:
         charge_from = whole_number(params, "charge_from") if params.get("charge_from") is not None else None
         if charge_from is not None and charge_from > first:
             raise InvalidValue(f"charge_from is {charge_from}; accepted: at most first_index, {first}")
-        async with self._turn(CALLER.get().name):
+        async with self._turn(CALLER.get().user or CALLER.get().name):
             on_disk = await self._reached(stream, first, after)
             envelope = Envelope(first, on_disk, points, columns, charge_from)
             gone = threading.Event()
@@ -79,6 +81,8 @@ class History:
     @asynccontextmanager
     async def _turn(self, sender: str) -> AsyncIterator[None]:
         """One of a sender at a time, and `AT_ONCE` of all."""
+        if sum(self._waiting.values()) >= WAITING_OF_ALL:
+            raise Busy("too many requests for history wait already", hint="Ask again in a moment.")
         if self._waiting.get(sender, 0) >= WAITING:
             raise Busy(
                 f"{WAITING} requests for history of {sender} wait already", hint="Ask again when one is answered."

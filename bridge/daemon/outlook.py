@@ -40,7 +40,10 @@ class Outlooks:
         for (_, act), judged in zip(acts, outlook.acts(), strict=True):
             fault = self._fault(act)
             holder = self._guard.leases.holder(act.device)
-            run = self._devices[act.device].run
+            device = self._devices.get(act.device)
+            if device is None:  # taken out of the configuration while it was read
+                continue
+            run = device.run
             told.append(
                 {
                     **judged,

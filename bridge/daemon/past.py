@@ -24,6 +24,8 @@ from .streams import Streams
 _PIECE_BYTES = 256 * 1024
 #: A thread that reads works so long at a stretch, and then lets the event loop have its turn for as long.
 _STRETCH_S = 0.002
+#: Where the file of a run that was interrupted ends, without reading all of it.
+_NOT_KNOWN = 2**63
 
 
 class Past:
@@ -61,9 +63,7 @@ class Past:
         self._fill(stream, envelope, position, after, wanted)
 
     def _fill(self, stream: str, envelope: Envelope, first: int, after: int, wanted: Callable[[], bool]) -> None:
-        for block in merged(_paced(self._read(stream, first, after))) if first < after else ():
-            if not wanted():
-                return
+        for block in merged(_paced(self._read(stream, first, after, wanted), wanted)) if first < after else ():
             # what reaches beyond comes with the chunk behind it
             envelope.add(part(block, 0, after - block.first_index) if block.next_index > after else block)
 
@@ -84,11 +84,11 @@ class Past:
                 if len(run):
                     yield known.columns, run, size
 
-    def _read(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+    def _read(self, stream: str, first: int, after: int, wanted: Callable[[], bool]) -> Iterator[SampleBlock]:
         known = self._streams.spool.streams().get(stream)
         kept_from = after if known is None else max(first, min(known.first_index, after))
         if first < kept_from:
-            yield from self._of_records(stream, first, kept_from)
+            yield from self._of_records(stream, first, kept_from, wanted)
         yield from self._of_spool(stream, kept_from, after)
 
     def _of_spool(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
@@ -100,11 +100,11 @@ class Past:
                 return
             first = found[-1][1]
 
-    def _of_records(self, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+    def _of_records(self, stream: str, first: int, after: int, wanted: Callable[[], bool]) -> Iterator[SampleBlock]:
         for path, begin, end in sorted(self._files(stream), key=lambda each: each[1]):
             if begin >= after or end <= first:
                 continue
-            for block in RawReader(path):
+            for block in _paced(RawReader(path), wanted):
                 if block.stream == stream and block.next_index > first and block.first_index < after:
                     yield block
 
@@ -120,10 +120,9 @@ class Past:
 def _raw_files(record: RunRecord, stream: str) -> Iterator[tuple[Path, int, int]]:
     if not record.complete:  # its manifest does not say yet what there is
         for path in record.raw_files:
-            first = next((block for block in RawReader(path) if block.stream == stream), None)
-            if first is not None:
-                last = max(block.next_index for block in RawReader(path))
-                yield path, first.first_index, last
+            first = next(iter(RawReader(path)), None)  # a file is one stream's
+            if first is not None and first.stream == stream:
+                yield path, first.first_index, _NOT_KNOWN
         return
     names = {path.name: path for path in record.raw_files}
     for known in record.manifest["streams"].values():
@@ -133,9 +132,11 @@ def _raw_files(record: RunRecord, stream: str) -> Iterator[tuple[Path, int, int]
             yield file, first_index, int(next_index)
 
 
-def _paced(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
+def _paced(blocks: Iterable[SampleBlock], wanted: Callable[[], bool]) -> Iterator[SampleBlock]:
     began = time.perf_counter()
     for block in blocks:
+        if not wanted():
+            return
         yield block
         if time.perf_counter() - began > _STRETCH_S:
             time.sleep(_STRETCH_S)

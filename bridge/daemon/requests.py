@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.access.caller import CALLER, Caller
@@ -48,14 +48,18 @@ AT_ONCE = 64
 ANSWERS = 20_000
 #: So many are looked at each time, whether they can go.
 _FORGET_AT_ONCE = 64
+#: So many repetitions of a request that is under way are answered one by one.
+_AGAIN = 16
 
 
 @dataclass(slots=True)
 class _Answer:
-    """`reply` is None while the request is being executed; `content` tells a repetition from another request."""
+    """`reply` is None while the request is being executed; `content` tells a repetition from another request, and
+    `again` are those that came meanwhile."""
 
     until_s: float
     content: bytes
+    again: list[Incoming] = field(default_factory=list)
     reply: Reply | None = None
 
 
@@ -223,6 +227,8 @@ class Requests:
             )
         if answer.reply is not None:
             self._reply(request.reply_to, answer.reply, incoming)
+        elif len(answer.again) < _AGAIN:
+            answer.again.append(incoming)
         return True
 
     def _forget_answers(self) -> None:
@@ -251,7 +257,9 @@ class Requests:
             LOG.exception("request %s from %s broke", request.method, request.sender)
             reply = Reply(request.id, error=PicobridgeError(f"internal error: {error!r}", operation=request.method))
         answer.reply = Reply(request.id, error=_too_long_to_keep()) if isinstance(reply.result, Encoded) else reply
-        self._reply(request.reply_to, reply, incoming)
+        for asked in (incoming, *answer.again):
+            self._reply(request.reply_to, reply, asked)
+        answer.again.clear()
 
     def _reply(self, topic: str, reply: Reply, incoming: Incoming) -> None:
         if topic:

@@ -163,7 +163,7 @@ class Streams:
             ):
                 try:
                     await work()
-                except PicobridgeError as error:
+                except (PicobridgeError, OSError) as error:
                     LOG.error("%s: %s", what, error)
             self._changed()
             with suppress(TimeoutError):

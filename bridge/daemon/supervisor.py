@@ -150,6 +150,9 @@ class DeviceSupervisor:
         except PicobridgeError as error:
             self.observer.failed(self.name, method)
             LOG.debug("%s does not tell its %s: %s", self.name, method, error)
+        except Exception:  # of the driver's own making
+            self.observer.failed(self.name, method)
+            LOG.exception("asking %s for its %s broke", self.name, method)
 
     # --- use ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from drivers.samples import SampleBlock
 
 from . import manifest
 from .description import Description
+from .raw import in_use
 from .recorder import Recorder
 from .recording import Recording
 
@@ -162,7 +163,7 @@ class Collector:
             return None
         description = Description.of(run.told or _unknown(name))
         description.content |= {"recorder": self._about(), "events": []}
-        if folder is None:
+        if folder is None or await asyncio.to_thread(in_use, folder):
             run.recording = await self._recorder.begin(description)
         else:
             run.recording = await self._recorder.go_on(folder, description)

@@ -75,7 +75,11 @@ class Overviews:
             rest = [block] if block.next_index % LARGE else []
             self._pending[block.stream] = _Pending(_after(block.next_index), rest)
             if self._places.acquire(blocking=False):
-                self._thread.submit(self._keep, pending.blocks)
+                try:
+                    self._thread.submit(self._keep, pending.blocks)
+                except RuntimeError as error:  # no thread to be had: it is only a help
+                    self._places.release()
+                    LOG.warning("an overview of %s is left out: %s", block.stream, error)
 
     def forget(self, stream: str) -> None:
         """Nothing more comes of it."""

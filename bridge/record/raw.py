@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,6 +99,10 @@ class RawWriter:
         return self._header.encode(block)
 
 
+#: So much is read at a time; what is longer is no block.
+_PIECE, _LONGEST = 1 << 20, 1 << 26
+
+
 class RawReader:
     """Iterates over the blocks of a file. Afterwards `unread_bytes` is what follows the last whole block: 0 unless the
     writer was killed in the middle of one, or the file was damaged; `reason` then says what is wrong there."""
@@ -109,18 +113,24 @@ class RawReader:
         self.reason = ""
 
     def __iter__(self) -> Iterator[SampleBlock]:
-        with self.path.open("rb") as file:
-            if not (size := os.fstat(file.fileno()).st_size):
-                return
-            with mmap(file.fileno(), size, access=ACCESS_READ) as content:
-                position = 0
-                while position < size:
+        # read, not mapped: a disk that fails under a mapping ends the process, and a slow one stops all of its threads
+        with self.path.open("rb", buffering=0) as file:
+            size, begin, content, failure = os.fstat(file.fileno()).st_size, 0, b"", ""
+            while len(content) < _LONGEST:
+                wanted = min(max(_PIECE, len(content)), size - begin - len(content))
+                if not wanted or not (piece := file.read(wanted)):
+                    break
+                content, position, failure = content + piece, 0, ""
+                while position < len(content):
                     try:
                         block, position = decode_at(content, position)
-                    except InvalidValue as error:
-                        self.unread_bytes, self.reason = size - position, error.message
-                        return
+                    except InvalidValue as error:  # perhaps only because the rest of it was not read yet
+                        failure = error.message
+                        break
                     yield block
+                begin, content = begin + position, content[position:]
+            if failure:
+                self.unread_bytes, self.reason = max(size - begin, len(content)), failure
 
 
 def merged(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
@@ -138,16 +148,41 @@ def merged(blocks: Iterable[SampleBlock]) -> Iterator[SampleBlock]:
         yield SampleBlock.concatenate(group) if len(group) > 1 else group[0]
 
 
+def in_use(folder: Path) -> bool:
+    """Whether somebody writes there now."""
+    try:
+        os.close(_locked(folder))
+    except OSError:
+        return True
+    return False
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor that keeps others from writing there until it is closed. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise OSError(error.errno, "another recorder writes there") from error
+    return descriptor
+
+
 class RawFiles:
     """The raw files of one folder, a stream each. What is there already is gone on with, from its last whole block."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `OSError`."""
+        """Raises `OSError`, also if somebody else writes there."""
         self._folder = folder
+        self._lock = _locked(folder)
         self._writers: dict[str, RawWriter] = {}
         self.counts: dict[str, StreamCount] = {}
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            self._go_on(path)
+        try:
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                self._go_on(path)
+        except BaseException:
+            self.close()
+            raise
 
     def _go_on(self, path: Path) -> None:
         reader, stream = RawReader(path), ""
@@ -186,6 +221,9 @@ class RawFiles:
     def close(self) -> None:
         for writer in self._writers.values():
             writer.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Self:
         return self

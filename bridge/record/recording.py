@@ -152,7 +152,10 @@ class Recording:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, result, events_anew)
         except OSError as failure:
-            raise self._failed(failure) from failure
+            known = self._failed(failure)
+            if self.error is not None:  # what broke first is the reason
+                known.message = f"{self.error.message}; {failure}"
+            raise known from failure
         finally:
             self._close()
 

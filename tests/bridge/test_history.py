@@ -82,9 +82,9 @@ async def test_a_long_range_is_read_of_chunks_and_is_the_same(rig: RigMaker, mon
     read: list[tuple[int, int]] = []
     of_samples = Past._read
 
-    def reading(self: Past, stream: str, first: int, after: int) -> Iterator[SampleBlock]:
+    def reading(self: Past, stream: str, first: int, after: int, wanted: Callable[[], bool]) -> Iterator[SampleBlock]:
         read.append((first, after))
-        return of_samples(self, stream, first, after)
+        return of_samples(self, stream, first, after, wanted)
 
     monkeypatch.setattr(Past, "_read", reading)
     monkeypatch.setattr(history, "Envelope", partial(Envelope, one_by_one=1000))

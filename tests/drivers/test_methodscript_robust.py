@@ -19,7 +19,7 @@ from drivers.techniques import Galvanostatic, Impedance, Potentiostatic
 from mocks.instruments.methodscript import MethodScriptMock
 from tests.near import near
 
-from .test_methodscript import Bench, bench, until
+from .methodscript_bench import Bench, bench, until
 
 SHORT = Galvanostatic(current_a=1e-12, duration_s=1.0)
 

@@ -132,8 +132,8 @@ async def test_53_a_recorder_that_stands_still(path: RigMaker) -> None:
 
 
 async def test_54_a_block_larger_than_the_broker_takes(path: RigMaker, tmp_path: Path) -> None:
-    """54. After an outage more samples wait than fit into the packets that the broker takes (12 kB). They are cut to fit
-    before they are sent; nothing is refused and nothing loops."""
+    """54. After an outage more samples wait than fit into the packets that the broker takes (12 kB). They are cut to
+    fit before they are sent; nothing is refused and nothing loops."""
     small = Mosquitto(tmp_path, "message_size_limit 0", "max_packet_size 12000")
     small.start()
     try:

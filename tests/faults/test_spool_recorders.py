@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ async def test_53_a_recorder_that_stood_still_gets_the_rest_from_the_disk(
                 assert pump.pending < 100
                 assert rig.witness.is_on("pstat")
             finally:
-                loop.add_reader(raw, partial(session._client.raw.loop_read))
+                loop.add_reader(raw, session._client._read)
             await run.abort()
             await on_disk(rig)
             archive = Archive()

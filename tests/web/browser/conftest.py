@@ -142,6 +142,7 @@ class Cable(CuttingProxy):
         """What is connected now stays so, and nothing of it passes; who comes waits."""
         for client in self._clients:
             client.transport.pause_reading()  # type: ignore[attr-defined]
+            client.write = lambda data: None  # type: ignore[method-assign]
         self.whole.clear()
 
     def let_new_through(self) -> None:

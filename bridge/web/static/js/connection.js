@@ -59,7 +59,7 @@ export class Connection extends EventTarget {
     if (!this.connected) return Promise.reject(new Error("there is no connection"));
     const client = this._client;
     return new Promise((resolve, reject) => {
-      const lost = () => reject(new Error("the connection was lost"));
+      const lost = () => reject(Object.assign(new Error("the connection was lost before the broker confirmed it"), { perhaps: true }));
       client.once("close", lost);
       client.publish(topic, payload, { qos: 1 }, (error, packet) => {
         client.removeListener("close", lost);

@@ -138,5 +138,5 @@ export class Form {
 
 function numberOf(text) {
   const number = Number(text.replaceAll("−", "-"));
-  return Number.isNaN(number) ? text : number;
+  return Number.isFinite(number) ? number : text;
 }

@@ -8,7 +8,7 @@ const UNITS = [
   ["_ah", "A*h"], ["_ohm", "ohm"], ["_hz", "Hz"], ["_deg", "deg"], ["_pa", "Pa"], ["_wh", "Wh"], ["_ns", "ns"],
   ["_v", "V"], ["_a", "A"], ["_c", "C"], ["_f", "F"], ["_s", "s"], ["_m", "m"], ["_k", "K"], ["_w", "W"],
 ];
-const SHORT = new Set(["cc", "cv", "id", "ac", "dc"]);
+const SHORT = new Set(["cc", "cv", "id", "ac", "dc", "gitt"]);
 
 /** {label, unit} of a name. */
 export function named(name) {

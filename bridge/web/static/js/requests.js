@@ -29,7 +29,7 @@ export class Requests {
     this._waiting = new Map();
     /** The daemon's clock less ours, as far as it has told. */
     this._offset = 0;
-    this._end = connection.subscribe(this.replyTo, (payload) => this._reply(payload));
+    this._end = connection.subscribe(this.replyTo, (payload) => this.hear(payload));
   }
 
   close() {
@@ -79,12 +79,13 @@ export class Requests {
     const { id, topic, payload } = this.compose(method, params, { lease });
     const answer = this.answer(id, patience);
     this.connection.publish(topic, payload).catch((error) => {
-      this._waiting.get(id)?.reject(new Error(`${method} was not sent: ${error.message}`));
+      this._waiting.get(id)?.reject(new Error(error.perhaps ? `${method} may have arrived: ${error.message}. Look before you ask again.` : `${method} was not sent: ${error.message}`));
     });
     return answer;
   }
 
-  _reply(payload) {
+  /** A reply, by whichever connection it came. */
+  hear(payload) {
     const reply = JSON.parse(TEXT.decode(payload));
     const waiting = this._waiting.get(reply.id);
     if (!waiting) return;

@@ -105,7 +105,7 @@ export class Series {
     const run = block.attributes.run ?? "";
     if (run !== this.run) this._beginRun(run, Math.min(this._startOf(run) ?? index, index));
     this.attributes = block.attributes;
-    this.heardAt = performance.now();
+    if (!block.replayed) this.heardAt = performance.now();
     this.flags = block.columns.get("flags")?.data.at(-1) ?? 0;
     this.ring.append(index, columnsOf(block, skip, this.ring.value("time", this.ring.next - 1)), length);
     this.missing = this.missing.filter(([, next]) => next > this.ring.first);

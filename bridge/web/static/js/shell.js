@@ -130,7 +130,7 @@ export class Shell {
 
 /** [kind, words] of how a bridge is. */
 export function statusOf(lab) {
-  if (lab.connection.state === "connecting" || (lab.connection.connected && !lab.status)) return ["", "Connecting"];
+  if (lab.connection.state === "connecting" || (lab.connection.connected && !(lab.status && lab.health))) return ["", "Connecting"];
   if (!lab.connection.connected) return ["danger", "No connection"];
   if (lab.doubt) return ["danger", "Daemon off"];
   const status = lab.health?.status;

@@ -4,8 +4,11 @@
 import { dial, randomId } from "./connection.js";
 import { h, replace } from "./dom.js";
 
-/** No acknowledgement within this time: it is sent once more, over a connection of its own. The same id acts once. */
+/** No acknowledgement within this time: it is sent once more, over a connection of its own. */
 const HURRY_S = 1;
+const FRESH_S = 4;
+/** How long such a connection waits for its subscription to the answer, which must not hold up the stop. */
+const SUBSCRIBED_S = 0.5;
 const PATIENCE_S = 8;
 const BY_HAND = "Use the instruments' own switches. On the lab PC: picobridge emergency-stop.";
 
@@ -17,15 +20,16 @@ export function stopButton(labs) {
 
 async function press(lab, outcome) {
   const say = (kind, headline, text, loud) => tell(outcome, kind, headline, text, loud);
-  const { requests, connection } = lab;
-  const { id, topic, payload } = requests.compose("emergency_stop", {}, { id: randomId(16) });
-  const answer = requests.answer(id, PATIENCE_S);
+  const { requests } = lab;
+  const request = requests.compose("emergency_stop", {}, { id: randomId(16) });
+  const answer = requests.answer(request.id, HURRY_S + FRESH_S + PATIENCE_S);
   answer.catch(() => {});
   say("danger", "Stop: sending", "");
   try {
-    await send(connection, topic, payload);
+    await send(lab, request, answer, () => say("danger", "THE STOP IS NOT CONFIRMED", `Nobody has taken it yet. ${BY_HAND}`, true));
   } catch (error) {
-    say("danger", "STOP CANNOT BE SENT", `${sentence(error.message)} Nothing has been stopped. ${BY_HAND}`, true);
+    const came = error.perhaps ? "It may have arrived all the same." : "Nothing has been stopped.";
+    say("danger", "STOP CANNOT BE SENT", `${sentence(error.message)} ${came} ${BY_HAND}`, true);
     return;
   }
   say("danger", "Stop: sent", "Waiting for the daemon to say that everything is safe.");
@@ -37,33 +41,49 @@ async function press(lab, outcome) {
   }
 }
 
-/** Over the connection at hand; if that does not take it at once, over a new one as well. */
-function send(connection, topic, payload) {
-  const first = connection.publish(topic, payload);
+/** Over the connection at hand; if that does not take it at once, over a new one as well. `doubtful` is called where that
+ * one fails while the first still says nothing: on a dead network it may be silent for long. */
+function send({ connection, requests }, { topic, payload }, answer, doubtful) {
+  let pending = true;
+  const first = connection.publish(topic, payload).finally(() => (pending = false));
   const hurried = new Promise((resolve, reject) => {
     const timer = setTimeout(go, HURRY_S * 1000);
     first.then(() => clearTimeout(timer), () => (clearTimeout(timer), go()));
     function go() {
-      afresh(connection.url, topic, payload).then(resolve, reject);
+      afresh(connection.url, requests, topic, payload, answer).then(resolve, reject);
     }
   });
-  return Promise.any([first, hurried]).catch((errors) => {
-    throw errors.errors.at(-1);
+  hurried.catch(() => pending && doubtful());
+  return Promise.any([first, hurried]).catch(({ errors }) => {
+    throw Object.assign(errors.at(-1), { perhaps: errors.some((error) => error.perhaps) });
   });
 }
 
-function afresh(url, topic, payload) {
+/** Sent when it resolves; the connection stays for the answer, which the first one may never bring. */
+function afresh(url, requests, topic, payload, answer) {
   return new Promise((resolve, reject) => {
     const client = dial(url, `stop-${randomId(4)}`);
-    const give = (how, value) => {
+    const fail = (error = new Error("there is no connection to the daemon")) => {
       clearTimeout(timer);
       client.end(true);
-      how(value);
+      reject(error);
     };
-    const timer = setTimeout(() => give(reject, new Error("there is no connection to the daemon")), 4000);
-    client.on("connect", () => client.publish(topic, payload, { qos: 1 }, (error) => (error ? give(reject, error) : give(resolve))));
-    client.on("close", () => give(reject, new Error("there is no connection to the daemon")));
+    const timer = setTimeout(fail, FRESH_S * 1000);
+    let gone = false;
+    const publish = () => {
+      if (gone) return;
+      gone = true;
+      client.publish(topic, payload, { qos: 1 }, (error) => (error ? fail(error) : (clearTimeout(timer), resolve())));
+    };
+    client.on("connect", () => {
+      client.subscribe(requests.replyTo, { qos: 1 }, publish);
+      setTimeout(publish, SUBSCRIBED_S * 1000);
+    });
+    client.on("message", (_, reply) => requests.hear(reply));
+    client.on("close", () => fail());
     client.on("error", () => {});
+    const end = () => client.end(true);
+    answer.then(end, end);
   });
 }
 
