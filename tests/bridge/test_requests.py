@@ -69,6 +69,25 @@ async def test_a_repeated_id_acts_once_and_is_answered_again(rig: RigMaker, any_
         assert r.device("stage").done == [*UNTOUCHED, "move_to 0.01"]
 
 
+async def test_one_that_is_repeated_while_it_is_under_way_acts_once_and_is_answered_each_time(
+    rig: RigMaker, any_broker: BrokerConfig
+) -> None:
+    async with rig(any_broker) as r:
+        stage = r.device("stage")
+        stage.slow = True
+        reply_topic = f"{r.prefix}/reply/once"
+        request = envelope(id="once", reply_to=reply_topic, **await leased(r))
+        await r.listener.client.publish(f"{r.prefix}/request/call", request, qos=1)
+        await stage.moving.wait()
+        for _ in range(2):
+            await r.listener.client.publish(f"{r.prefix}/request/call", request, qos=1)
+        await r.request("ping")  # behind them
+        await r.request("stop")
+        await r.listener.until(lambda: len(r.listener.of(reply_topic)) == 3)
+        assert len(set(r.listener.of(reply_topic))) == 1
+        assert stage.done.count("move_to 0.01") == 1
+
+
 async def test_a_retained_request_is_refused_at_every_start(rig: RigMaker, broker: Any) -> None:
     async with aiomqtt.Client(broker.host, broker.port) as client:
         for method in ("call", "stop"):

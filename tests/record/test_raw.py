@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridge.record.raw import RawReader, RawWriter
+from bridge.record import raw
+from bridge.record.raw import RawFiles, RawReader, RawWriter, in_use
 from drivers.samples import EndReason, SampleBlock
 
 from .blocks import block
@@ -70,3 +71,27 @@ def test_what_a_full_disk_cut_is_taken_back(tmp_path: Path, monkeypatch: pytest.
     writer.close()
     assert [b.first_index for b in RawReader(tmp_path / "a.cborseq")] == [0, 2]
     assert writer.sha256 == hashlib.sha256((tmp_path / "a.cborseq").read_bytes()).hexdigest()
+
+
+def test_blocks_longer_than_what_is_read_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.cborseq", block(0, 3), block(3, 40), block(43, 1))
+    content = path.read_bytes()
+    path.write_bytes(content + content[:10])
+    for piece in (1, 7, 100, len(content)):
+        monkeypatch.setattr(raw, "_PIECE", piece)
+        reader = RawReader(path)
+        assert [(each.first_index, len(each)) for each in reader] == [(0, 3), (3, 40), (43, 1)]
+        assert reader.unread_bytes == 10
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    """A second one would cut off what the first one wrote, and each would vouch for its own."""
+    with RawFiles(tmp_path) as files:
+        files.write("pstat-1", "pstat", [block(0, 3)])
+        with pytest.raises(OSError, match="another recorder writes there"):
+            RawFiles(tmp_path)
+        assert in_use(tmp_path)
+        files.write("pstat-1", "pstat", [block(3, 3)])
+    assert not in_use(tmp_path)
+    with RawFiles(tmp_path) as later:
+        assert later.counts["pstat-1"].next_index == 6
