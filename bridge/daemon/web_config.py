@@ -65,6 +65,12 @@ def parse_web(top: Table, folder: Path, broker: BrokerAddress | None, access: Ac
     if not enabled:
         return None
     _check_files(table, config)
+    if access is None and _asks_who(broker) and "enabled" not in table:
+        table.problem(
+            "enabled",
+            "is missing: through the page anybody on this computer would ask with the daemon's own rights; "
+            "accepted: enabled = true if that is meant, or [access] with users",
+        )
     if access is not None and not config.tls:
         table.problem(
             "cert", "is missing: a bridge with users knows them by their certificates; accepted: cert, key, ca"

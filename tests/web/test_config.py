@@ -40,7 +40,7 @@ def loaded(folder: Path, text: str) -> Config:
         (USERS, None),
         ("[web]\nenabled = false", None),
         ("[web]\nport = 0", WebConfig(port=0)),
-        (f"{LOGIN}[web]", WebConfig()),
+        (f"{LOGIN}[web]\nenabled = true", WebConfig()),
         ('[web]\nhost = "::1"\nnames = ["Lab-PC"]', WebConfig(host="::1", names=("lab-pc",))),
     ],
 )
@@ -75,6 +75,10 @@ def test_a_page_for_other_computers(folder: Path) -> None:
         (f"[web]\n{FILES.replace('ca.pem', 'acl')}", "web.ca holds no certificate"),
         (f"[web]\n{FILES.replace('ca.pem', 'nothing.pem')}", "web.ca is 'broker/nothing.pem', which cannot be read"),
         ('[web]\nadress = "127.0.0.1"', "web.adress is not known"),
+        (
+            f"{LOGIN}[web]",
+            "web.enabled is missing: through the page anybody on this computer would ask with the daemon",
+        ),
         ("web = 3", "web is 3; accepted: a table [web]"),
     ],
 )

@@ -77,15 +77,18 @@ function roleField(role, { interface: kind, required, several }, lab) {
   const label = named(role).label;
   const place = h("div", { class: several ? "checks" : "" });
   const element = h(several ? "fieldset" : "label", { class: "field role" }, h(several ? "legend" : "span", { class: "label" }, label, !required && h("span", { class: "muted" }, " (if there is one)")), place, error);
-  let known = "";
+  let known = [];
   const names = () => lab.ofInterface(kind).map((device) => device.name);
   const update = () => {
     const now = names();
-    if (now.join() === known) return;
-    known = now.join();
-    replace(place, several ? now.map((name) => h("label", { class: "check" }, h("input", { type: "checkbox", value: name, checked: true }), name)) : choice(now));
+    if (now.join() === known.join()) return;
+    const before = known.length ? [value()].flat() : null; // what was chosen stays chosen; only a new device is ticked by itself
+    const ticked = (name) => !before || before.includes(name) || !known.includes(name);
+    const first = before ? before.find((name) => now.includes(name)) ?? "" : now[0];
+    replace(place, several ? now.map((name) => h("label", { class: "check" }, h("input", { type: "checkbox", value: name, checked: ticked(name) }), name)) : choice(now, first));
+    known = now;
   };
-  const choice = (now) => h("select", { class: "input" }, !required && h("option", { value: "" }, "none"), now.map((name, place) => h("option", { value: name, selected: place === 0 }, name)));
+  const choice = (now, chosen) => h("select", { class: "input" }, (!required || !chosen) && h("option", { value: "" }, "none"), now.map((name) => h("option", { value: name, selected: name === chosen }, name)));
   const value = () => (several ? [...place.querySelectorAll("input:checked")].map((input) => input.value) : (place.querySelector("select")?.value ?? ""));
   const check = () => {
     const missing = required && !value().length;
