@@ -164,9 +164,14 @@ class Collector:
         description = Description.of(run.told or _unknown(name))
         description.content |= {"recorder": self._about(), "events": []}
         if folder is None or await asyncio.to_thread(in_use, folder):
-            run.recording = await self._recorder.begin(description)
+            opening = asyncio.ensure_future(self._recorder.begin(description))
         else:
-            run.recording = await self._recorder.go_on(folder, description)
+            opening = asyncio.ensure_future(self._recorder.go_on(folder, description))
+        try:
+            run.recording = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # what was opened is left in order, with all others
+            run.recording = await opening
+            raise
         for event in run.early:
             run.recording.event(event)
         run.early.clear()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from bridge.client import CompleteStream, Lab
 from bridge.client.run_news import RunNews
@@ -18,6 +19,8 @@ LOG = logging.getLogger("picobridge.record")
 
 #: Files are made durable this often (real seconds), and the daemon is told.
 _FLUSH_S = 1.0
+#: A step under way may end by itself when recording ends; what takes longer waits for a daemon that does not answer.
+_STOP_S = 3.0
 
 
 class Recorder:
@@ -35,8 +38,9 @@ class Recorder:
         self._news = news
         self._on_block = on_block
         self._arrived = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._told = True
-        self._waits: dict[str, asyncio.Future[None]] = {}
+        self._waits: dict[str, asyncio.Future[Any]] = {}
         self._kept_s = asyncio.get_running_loop().time()
         #: set when recording has ended, which before the end of `recording` means that it broke
         self.ended = asyncio.Event()
@@ -71,9 +75,9 @@ class Recorder:
         return True
 
     async def serve(self) -> None:
-        """Record until cancelled. Raises `RunFailed` if a folder cannot be written."""
+        """Record until `stop`. Raises `RunFailed` if a folder cannot be written."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopped.is_set():
             while (said := self._news.take()) is not None:
                 await self._hear(*said)
             if (block := self._blocks.take()) is not None:
@@ -128,10 +132,18 @@ class Recorder:
 
     async def _something(self, timeout_s: float) -> None:
         """Wait until a block or news may have come. What asks the daemon meanwhile goes on after the timeout."""
-        for what, wait in (("blocks", self._blocks.arrived), ("news", self._news.arrived)):
+        for what, wait in (
+            ("blocks", self._blocks.arrived),
+            ("news", self._news.arrived),
+            ("stop", self._stopped.wait),
+        ):
             if what not in self._waits or self._waits[what].done():
                 self._waits[what] = asyncio.ensure_future(wait())
         await asyncio.wait(self._waits.values(), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def stop(self) -> None:
+        """Between two steps: a folder is never left half opened or half ended."""
+        self._stopped.set()
 
     async def close(self) -> None:
         """End what waits."""
@@ -162,6 +174,8 @@ async def recording(
         try:
             yield recorder
         finally:
+            recorder.stop()
+            await asyncio.wait({task}, timeout=_STOP_S)
             task.cancel()
             results = await asyncio.gather(task, return_exceptions=True)
             await recorder.close()

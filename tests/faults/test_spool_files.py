@@ -76,7 +76,7 @@ async def test_14_damage_in_an_old_segment(path: RigMaker, tmp_path: Path, damag
     which are missing; the user sees a fault that says which; the file is kept."""
     async with path("pstat", with_daemon=False) as rig:
         async with rig.running():
-            await rig.measured(duration_s="150 s")
+            await rig.measured(duration_s="300 s")
         (segment,) = segments(tmp_path / "state")
         assert segment.stat().st_size > 10_000
         damage(segment)
